@@ -1,0 +1,1 @@
+"""Generated messages and services; `make protos` writes them."""

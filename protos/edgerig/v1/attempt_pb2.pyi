@@ -1,0 +1,366 @@
+from edgerig.v1 import trial_pb2 as _trial_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STATUS_UNSPECIFIED: _ClassVar[Status]
+    STATUS_OK: _ClassVar[Status]
+    STATUS_FAILED: _ClassVar[Status]
+    STATUS_INVALID: _ClassVar[Status]
+    STATUS_NOT_RUN: _ClassVar[Status]
+
+class FailureClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FAILURE_CLASS_UNSPECIFIED: _ClassVar[FailureClass]
+    FAILURE_CLASS_DOES_NOT_FIT: _ClassVar[FailureClass]
+    FAILURE_CLASS_OOM_HOST: _ClassVar[FailureClass]
+    FAILURE_CLASS_OOM_CGROUP: _ClassVar[FailureClass]
+    FAILURE_CLASS_OOM_CUDA: _ClassVar[FailureClass]
+    FAILURE_CLASS_SWAP_STORM: _ClassVar[FailureClass]
+    FAILURE_CLASS_TIMEOUT: _ClassVar[FailureClass]
+    FAILURE_CLASS_DIVERGED: _ClassVar[FailureClass]
+    FAILURE_CLASS_KERNEL_MISSING: _ClassVar[FailureClass]
+    FAILURE_CLASS_NOT_INSTALLED: _ClassVar[FailureClass]
+    FAILURE_CLASS_BAD_MODEL: _ClassVar[FailureClass]
+    FAILURE_CLASS_BAD_DATA: _ClassVar[FailureClass]
+    FAILURE_CLASS_WORKER_ERROR: _ClassVar[FailureClass]
+    FAILURE_CLASS_KILLED: _ClassVar[FailureClass]
+    FAILURE_CLASS_REBOOTED: _ClassVar[FailureClass]
+    FAILURE_CLASS_AGENT_LOST: _ClassVar[FailureClass]
+    FAILURE_CLASS_PRECONDITION: _ClassVar[FailureClass]
+    FAILURE_CLASS_UNKNOWN: _ClassVar[FailureClass]
+
+class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PHASE_UNSPECIFIED: _ClassVar[Phase]
+    PHASE_IMPORT: _ClassVar[Phase]
+    PHASE_LOAD: _ClassVar[Phase]
+    PHASE_COMPRESS: _ClassVar[Phase]
+    PHASE_IDLE_PRE: _ClassVar[Phase]
+    PHASE_IDLE_RESIDENT: _ClassVar[Phase]
+    PHASE_WARMUP: _ClassVar[Phase]
+    PHASE_INDEX: _ClassVar[Phase]
+    PHASE_RETRIEVE: _ClassVar[Phase]
+    PHASE_TRAIN_STEP: _ClassVar[Phase]
+    PHASE_PREFILL: _ClassVar[Phase]
+    PHASE_DECODE: _ClassVar[Phase]
+    PHASE_EVALUATE: _ClassVar[Phase]
+    PHASE_CHECKPOINT: _ClassVar[Phase]
+    PHASE_COOLDOWN: _ClassVar[Phase]
+    PHASE_IDLE_POST: _ClassVar[Phase]
+    PHASE_TRAIN: _ClassVar[Phase]
+    PHASE_INFERENCE: _ClassVar[Phase]
+
+class Boundary(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BOUNDARY_UNSPECIFIED: _ClassVar[Boundary]
+    BOUNDARY_MODULE_IN: _ClassVar[Boundary]
+    BOUNDARY_RAILS_SUM: _ClassVar[Boundary]
+    BOUNDARY_CARRIER_IN: _ClassVar[Boundary]
+    BOUNDARY_DC_IN: _ClassVar[Boundary]
+    BOUNDARY_WALL_AC: _ClassVar[Boundary]
+    BOUNDARY_GPU_BOARD: _ClassVar[Boundary]
+    BOUNDARY_CPU_PKG: _ClassVar[Boundary]
+    BOUNDARY_ESTIMATE: _ClassVar[Boundary]
+    BOUNDARY_RAIL: _ClassVar[Boundary]
+STATUS_UNSPECIFIED: Status
+STATUS_OK: Status
+STATUS_FAILED: Status
+STATUS_INVALID: Status
+STATUS_NOT_RUN: Status
+FAILURE_CLASS_UNSPECIFIED: FailureClass
+FAILURE_CLASS_DOES_NOT_FIT: FailureClass
+FAILURE_CLASS_OOM_HOST: FailureClass
+FAILURE_CLASS_OOM_CGROUP: FailureClass
+FAILURE_CLASS_OOM_CUDA: FailureClass
+FAILURE_CLASS_SWAP_STORM: FailureClass
+FAILURE_CLASS_TIMEOUT: FailureClass
+FAILURE_CLASS_DIVERGED: FailureClass
+FAILURE_CLASS_KERNEL_MISSING: FailureClass
+FAILURE_CLASS_NOT_INSTALLED: FailureClass
+FAILURE_CLASS_BAD_MODEL: FailureClass
+FAILURE_CLASS_BAD_DATA: FailureClass
+FAILURE_CLASS_WORKER_ERROR: FailureClass
+FAILURE_CLASS_KILLED: FailureClass
+FAILURE_CLASS_REBOOTED: FailureClass
+FAILURE_CLASS_AGENT_LOST: FailureClass
+FAILURE_CLASS_PRECONDITION: FailureClass
+FAILURE_CLASS_UNKNOWN: FailureClass
+PHASE_UNSPECIFIED: Phase
+PHASE_IMPORT: Phase
+PHASE_LOAD: Phase
+PHASE_COMPRESS: Phase
+PHASE_IDLE_PRE: Phase
+PHASE_IDLE_RESIDENT: Phase
+PHASE_WARMUP: Phase
+PHASE_INDEX: Phase
+PHASE_RETRIEVE: Phase
+PHASE_TRAIN_STEP: Phase
+PHASE_PREFILL: Phase
+PHASE_DECODE: Phase
+PHASE_EVALUATE: Phase
+PHASE_CHECKPOINT: Phase
+PHASE_COOLDOWN: Phase
+PHASE_IDLE_POST: Phase
+PHASE_TRAIN: Phase
+PHASE_INFERENCE: Phase
+BOUNDARY_UNSPECIFIED: Boundary
+BOUNDARY_MODULE_IN: Boundary
+BOUNDARY_RAILS_SUM: Boundary
+BOUNDARY_CARRIER_IN: Boundary
+BOUNDARY_DC_IN: Boundary
+BOUNDARY_WALL_AC: Boundary
+BOUNDARY_GPU_BOARD: Boundary
+BOUNDARY_CPU_PKG: Boundary
+BOUNDARY_ESTIMATE: Boundary
+BOUNDARY_RAIL: Boundary
+
+class PhaseBegin(_message.Message):
+    __slots__ = ("phase", "t_mono_ns")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    T_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    phase: Phase
+    t_mono_ns: int
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., t_mono_ns: _Optional[int] = ...) -> None: ...
+
+class PhaseInterval(_message.Message):
+    __slots__ = ("phase", "index", "begin_mono_ns", "end_mono_ns", "rss_peak_bytes", "rss_peak_method", "cuda_allocated_peak_bytes", "cuda_reserved_peak_bytes")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    END_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    RSS_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RSS_PEAK_METHOD_FIELD_NUMBER: _ClassVar[int]
+    CUDA_ALLOCATED_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CUDA_RESERVED_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    phase: Phase
+    index: int
+    begin_mono_ns: int
+    end_mono_ns: int
+    rss_peak_bytes: int
+    rss_peak_method: str
+    cuda_allocated_peak_bytes: int
+    cuda_reserved_peak_bytes: int
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., index: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., rss_peak_bytes: _Optional[int] = ..., rss_peak_method: _Optional[str] = ..., cuda_allocated_peak_bytes: _Optional[int] = ..., cuda_reserved_peak_bytes: _Optional[int] = ...) -> None: ...
+
+class TrainStep(_message.Message):
+    __slots__ = ("index", "begin_mono_ns", "end_mono_ns", "tokens", "samples", "loss")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    END_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    begin_mono_ns: int
+    end_mono_ns: int
+    tokens: int
+    samples: int
+    loss: float
+    def __init__(self, index: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., tokens: _Optional[int] = ..., samples: _Optional[int] = ..., loss: _Optional[float] = ...) -> None: ...
+
+class Request(_message.Message):
+    __slots__ = ("index", "accept_mono_ns", "model_mono_ns", "token_mono_ns", "tokens_in", "tokens_out", "batch")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_IN_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_OUT_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    accept_mono_ns: int
+    model_mono_ns: int
+    token_mono_ns: _containers.RepeatedScalarFieldContainer[int]
+    tokens_in: int
+    tokens_out: int
+    batch: int
+    def __init__(self, index: _Optional[int] = ..., accept_mono_ns: _Optional[int] = ..., model_mono_ns: _Optional[int] = ..., token_mono_ns: _Optional[_Iterable[int]] = ..., tokens_in: _Optional[int] = ..., tokens_out: _Optional[int] = ..., batch: _Optional[int] = ...) -> None: ...
+
+class ItemScore(_message.Message):
+    __slots__ = ("item_id", "user_id", "score", "output", "expected", "retrieved_count", "truncated", "tokens_in")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_IN_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    user_id: str
+    score: float
+    output: str
+    expected: str
+    retrieved_count: int
+    truncated: bool
+    tokens_in: int
+    def __init__(self, item_id: _Optional[str] = ..., user_id: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[str] = ..., expected: _Optional[str] = ..., retrieved_count: _Optional[int] = ..., truncated: bool = ..., tokens_in: _Optional[int] = ...) -> None: ...
+
+class WorkerFacts(_message.Message):
+    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by")
+    PYTHON_FIELD_NUMBER: _ClassVar[int]
+    TORCH_FIELD_NUMBER: _ClassVar[int]
+    TRANSFORMERS_FIELD_NUMBER: _ClassVar[int]
+    PEFT_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRAINABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_SAMPLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_STOPPED_BY_FIELD_NUMBER: _ClassVar[int]
+    python: str
+    torch: str
+    transformers: str
+    peft: str
+    device: str
+    dtype: str
+    threads: int
+    parameter_count: int
+    trainable_count: int
+    kernel: str
+    weights_bytes: int
+    artifact_bytes: int
+    train_sample_count: int
+    train_token_count: int
+    train_duration_s: float
+    train_stopped_by: str
+    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ...) -> None: ...
+
+class WorkerFailure(_message.Message):
+    __slots__ = ("failure_class", "message", "traceback", "phase")
+    FAILURE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TRACEBACK_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    failure_class: FailureClass
+    message: str
+    traceback: str
+    phase: Phase
+    def __init__(self, failure_class: _Optional[_Union[FailureClass, str]] = ..., message: _Optional[str] = ..., traceback: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ...) -> None: ...
+
+class WorkerDone(_message.Message):
+    __slots__ = ("t_mono_ns",)
+    T_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    t_mono_ns: int
+    def __init__(self, t_mono_ns: _Optional[int] = ...) -> None: ...
+
+class WorkerEvent(_message.Message):
+    __slots__ = ("phase_begin", "phase", "train_step", "request", "score", "facts", "failure", "done")
+    PHASE_BEGIN_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_STEP_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    phase_begin: PhaseBegin
+    phase: PhaseInterval
+    train_step: TrainStep
+    request: Request
+    score: ItemScore
+    facts: WorkerFacts
+    failure: WorkerFailure
+    done: WorkerDone
+    def __init__(self, phase_begin: _Optional[_Union[PhaseBegin, _Mapping]] = ..., phase: _Optional[_Union[PhaseInterval, _Mapping]] = ..., train_step: _Optional[_Union[TrainStep, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., score: _Optional[_Union[ItemScore, _Mapping]] = ..., facts: _Optional[_Union[WorkerFacts, _Mapping]] = ..., failure: _Optional[_Union[WorkerFailure, _Mapping]] = ..., done: _Optional[_Union[WorkerDone, _Mapping]] = ...) -> None: ...
+
+class Measurement(_message.Message):
+    __slots__ = ("name", "phase", "statistic", "value", "unavailable_reason", "low", "high", "interval_kind", "boundary", "source", "method", "sample_count", "effective_rate_hz", "coverage", "flags")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    STATISTIC_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_REASON_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_KIND_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    phase: Phase
+    statistic: str
+    value: float
+    unavailable_reason: str
+    low: float
+    high: float
+    interval_kind: str
+    boundary: Boundary
+    source: str
+    method: str
+    sample_count: int
+    effective_rate_hz: float
+    coverage: float
+    flags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., statistic: _Optional[str] = ..., value: _Optional[float] = ..., unavailable_reason: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., interval_kind: _Optional[str] = ..., boundary: _Optional[_Union[Boundary, str]] = ..., source: _Optional[str] = ..., method: _Optional[str] = ..., sample_count: _Optional[int] = ..., effective_rate_hz: _Optional[float] = ..., coverage: _Optional[float] = ..., flags: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AttemptResult(_message.Message):
+    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes")
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    TRIAL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_PHASE_FIELD_NUMBER: _ClassVar[int]
+    MEASUREMENTS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    END_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    OWN_CPU_S_FIELD_NUMBER: _ClassVar[int]
+    LAST_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LAST_RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: str
+    trial_digest: str
+    status: Status
+    failure_class: FailureClass
+    failure_message: str
+    failure_phase: Phase
+    measurements: _containers.RepeatedCompositeFieldContainer[Measurement]
+    worker: WorkerFacts
+    quality: float
+    item_count: int
+    boot_id: str
+    anchor_mono_ns: int
+    anchor_unix_ns: int
+    begin_mono_ns: int
+    end_mono_ns: int
+    agent_version: str
+    environment_digest: str
+    flags: _containers.RepeatedScalarFieldContainer[str]
+    own_cpu_s: float
+    last_available_bytes: int
+    last_rss_bytes: int
+    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ...) -> None: ...
+
+class Manifest(_message.Message):
+    __slots__ = ("attempt_id", "files")
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    attempt_id: str
+    files: _containers.RepeatedCompositeFieldContainer[_trial_pb2.FileRef]
+    def __init__(self, attempt_id: _Optional[str] = ..., files: _Optional[_Iterable[_Union[_trial_pb2.FileRef, _Mapping]]] = ...) -> None: ...
