@@ -4,6 +4,6 @@ Version, words, units, errors, channel options, and the generated messages of
 `edgerig.v1`. It imports nothing else of this project.
 """
 
-from edgerig.version import VERSION as __version__
+from edgerig.version import VERSION
 
-__all__ = ["__version__"]
+__version__ = VERSION

@@ -11,8 +11,18 @@ from typing import Any
 
 # Failure classes that are results of a cell and not accidents of a run.
 RESULT_FAILURES = frozenset(
-    {"oom_host", "oom_cgroup", "oom_cuda", "does_not_fit", "timeout", "diverged", "kernel_missing", "swap_storm"}
+    {
+        "oom_host",
+        "oom_cgroup",
+        "oom_cuda",
+        "does_not_fit",
+        "timeout",
+        "diverged",
+        "kernel_missing",
+        "swap_storm",
+    }
 )
+
 
 def _prefix(enum: Any) -> str:
     zero: str = enum.Name(0)
