@@ -1,0 +1,274 @@
+"""From the rows of a study to its report: who is compared with whom, what is missing and why.
+
+Pure: rows in, `Report` out, the clock passed in. The arithmetic is in
+guidelines.estimate and report.aggregate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from edgerig.version import VERSION
+from edgerig.words import RESULT_FAILURES
+from edgerig_controller.guidelines.estimate import macro_mean, paired_contrast
+from edgerig_controller.guidelines.records import Records
+from edgerig_controller.report.aggregate import Figure, figures, largest_over_phases
+from edgerig_controller.report.data import StudyData, factor_words, protocol
+from edgerig_controller.report.model import (
+    CellReport,
+    Contrast,
+    CoverageEntry,
+    CoverageRow,
+    DeviceFigures,
+    Failure,
+    Report,
+    Unavailable,
+    WorkerKind,
+)
+from edgerig_controller.store.rows import AttemptRow, CellRow, MeasurementRow, ScoreRow
+
+SCHEMA_VERSION = 1
+# Factors with a `none` that everything else is compared with.
+CONTRAST_FACTORS = ("method", "compression")
+ENERGY_PHASE = "inference"
+
+
+def build(data: StudyData, *, now_unix_s: float, metrics: Mapping[str, str] | None = None) -> Report:
+    """Builds the report of a study as it stands, finished or not.
+
+    `metrics` maps task names to the name of their item score, where known.
+    """
+    results = data.results()
+    records = _records_by_cell(data.scores, results)
+    names = dict(metrics or {})
+    cells = tuple(_cell(cell, data, results, records, names) for cell in data.cells)
+    coverage = _coverage(data, results)
+    study = data.study
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        study_id=study.study_id,
+        name=study.name,
+        digest=study.digest,
+        state=study.state,
+        protocol=protocol(study),
+        created_unix_s=study.created_unix_s,
+        finished_unix_s=study.finished_unix_s,
+        written_unix_s=now_unix_s,
+        edgerig_version=VERSION,
+        seeds=tuple(sorted({trial.seed for trial in data.trials})),
+        trial_count=len(data.trials),
+        ok_count=sum(1 for row in results if row.status == "ok"),
+        failed_count=sum(1 for row in results if row.status != "ok"),
+        open_count=sum(1 for trial in data.trials if trial.state in ("queued", "leased")),
+        reused_count=sum(1 for row in results if row.reused),
+        indicative=protocol(study) == "quick" or any("indicative" in row.flags for row in data.measurements),
+        instrument_check=any(
+            str(cell.factors.get("model", "")).startswith("starter/") for cell in data.cells
+        ),
+        cells=cells,
+        contrasts=tuple(_contrasts(data.cells, cells, records)),
+        coverage=coverage,
+        exclusions=tuple(_exclusion(entry) for entry in study.exclusions),
+        failures=tuple(failure for cell in cells for failure in cell.failures),
+        unavailable=_unavailable(cells),
+        workers=_workers(results),
+        claims=tuple(study.claims),
+        inference=dict(study.resolved.get("inference") or {}),
+    )
+
+
+def _records_by_cell(scores: Iterable[ScoreRow], results: Sequence[AttemptRow]) -> dict[int, Records]:
+    usable = {row.attempt_id for row in results if row.status == "ok"}
+    rows: dict[int, list[tuple[str, str, int, float]]] = defaultdict(list)
+    for row in scores:
+        if row.attempt_id in usable:
+            rows[row.cell_index].append((row.user_id, row.item_id, row.seed, row.score))
+    return {index: Records.of(found) for index, found in rows.items()}
+
+
+def _cell(
+    cell: CellRow,
+    data: StudyData,
+    results: Sequence[AttemptRow],
+    records: Mapping[int, Records],
+    metrics: Mapping[str, str],
+) -> CellReport:
+    mine = [row for row in results if row.cell_index == cell.cell_index]
+    usable = [row for row in mine if row.status == "ok"]
+    measured = [row for row in data.measurements if row.cell_index == cell.cell_index]
+    devices = tuple(
+        _device_figures(device_id, [row for row in usable if row.device_id == device_id], measured)
+        for device_id in sorted({row.device_id for row in usable})
+    )
+    flags = {flag for row in mine for flag in row.flags} | {flag for row in measured for flag in row.flags}
+    return CellReport(
+        index=cell.cell_index,
+        label=cell.label,
+        factors={name: factor_words(value) for name, value in cell.factors.items()},
+        trial_count=sum(1 for trial in data.trials if trial.cell_index == cell.cell_index),
+        ok_count=len(usable),
+        metric=metrics.get(factor_words(cell.factors.get("task", "")).split(" ")[0], "score"),
+        quality=macro_mean(records.get(cell.cell_index, Records({}))),
+        devices=devices,
+        failures=_failures(cell, mine),
+        flags=tuple(sorted(flags)),
+    )
+
+
+def _device_figures(
+    device_id: str, attempts: Sequence[AttemptRow], measurements: Sequence[MeasurementRow]
+) -> DeviceFigures:
+    found = figures(attempts, measurements)
+    energy = [row for row in found if row.name == "energy_j" and row.phase == ENERGY_PHASE]
+    without_value = {reason for row in energy if not row.values for reason in row.unavailable}
+    measured = tuple(row for row in energy if row.values)
+    reasons = () if measured else tuple(sorted(without_value)) or ("no run reported an energy figure",)
+    return DeviceFigures(
+        device_id=device_id,
+        run_count=len(attempts),
+        ttft=_pick(found, "ttft_s", statistic="p50"),
+        decode=_pick(found, "decode_tokens_per_s"),
+        ram=largest_over_phases(row for row in found if row.name == "rss_peak_bytes"),
+        train=_pick(found, "duration_s", phase="train"),
+        energy=measured,
+        energy_unavailable=reasons,
+        everything=found,
+    )
+
+
+def _pick(found: Sequence[Figure], name: str, *, statistic: str = "", phase: str = "") -> Figure | None:
+    for row in found:
+        if row.name == name and statistic in ("", row.statistic) and phase in ("", row.phase):
+            return row
+    return None
+
+
+def _failures(cell: CellRow, results: Sequence[AttemptRow]) -> tuple[Failure, ...]:
+    groups: dict[tuple[str, str, str, str], list[AttemptRow]] = defaultdict(list)
+    for row in results:
+        if row.status != "ok":
+            groups[(row.status, row.failure_class, row.failure_phase, row.failure_message)].append(row)
+    return tuple(
+        Failure(
+            cell_index=cell.cell_index,
+            cell=cell.label,
+            status=status,
+            failure_class=failure_class,
+            phase=phase,
+            message=message,
+            is_result=failure_class in RESULT_FAILURES,
+            runs=tuple(run_words(row.seed, row.repeat) for row in rows),
+            attempt_ids=tuple(row.attempt_id for row in rows),
+            last_available_bytes=_smallest(row.last_available_bytes for row in rows),
+            last_rss_bytes=max((row.last_rss_bytes or 0 for row in rows), default=0) or None,
+        )
+        for (status, failure_class, phase, message), rows in sorted(groups.items())
+    )
+
+
+def _smallest(values: Iterable[int | None]) -> int | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def run_words(seed: int, repeat: int) -> str:
+    """Names a run inside its cell: `seed 1`, or `seed 1 #2` for a repeat."""
+    return f"seed {seed}" if repeat == 1 else f"seed {seed} #{repeat}"
+
+
+def _contrasts(
+    rows: Sequence[CellRow], cells: Sequence[CellReport], records: Mapping[int, Records]
+) -> Iterable[Contrast]:
+    report_of = {cell.index: cell for cell in cells}
+    for factor in CONTRAST_FACTORS:
+        baselines = {
+            _identity(row.factors, without=factor): row for row in rows if _is_none(row.factors.get(factor))
+        }
+        for row in rows:
+            baseline = baselines.get(_identity(row.factors, without=factor))
+            if baseline is None or baseline.cell_index == row.cell_index:
+                continue
+            cell = report_of[row.cell_index]
+            difference = paired_contrast(
+                records.get(row.cell_index, Records({})), records.get(baseline.cell_index, Records({}))
+            )
+            yield Contrast(
+                factor=factor,
+                cell_index=row.cell_index,
+                cell=row.label,
+                baseline_index=baseline.cell_index,
+                baseline=baseline.label,
+                treatment=cell.factors[factor],
+                metric=cell.metric,
+                difference=difference,
+            )
+
+
+def _identity(factors: Mapping[str, Any], *, without: str) -> str:
+    kept = {name: value for name, value in factors.items() if name != without}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def _is_none(value: Any) -> bool:
+    return value == "none" or (isinstance(value, dict) and value.get("kind") == "none")
+
+
+def _coverage(data: StudyData, results: Sequence[AttemptRow]) -> tuple[CoverageRow, ...]:
+    by_trial = {row.trial_id: row for row in results}
+    words = {"queued": "waiting", "leased": "running", "cancelled": "cancelled", "done": "no result"}
+    rows = []
+    for cell in data.cells:
+        trials = [trial for trial in data.trials if trial.cell_index == cell.cell_index]
+        entries = []
+        for trial in sorted(trials, key=lambda found: (found.seed, found.repeat)):
+            result = by_trial.get(trial.trial_id)
+            state = words[trial.state]
+            if result is not None:
+                state = result.failure_class or result.status
+            entries.append(
+                CoverageEntry(
+                    trial.seed, trial.repeat, state, result.attempt_id if result else "", trial.reused
+                )
+            )
+        rows.append(CoverageRow(cell.cell_index, cell.label, tuple(entries)))
+    return tuple(rows)
+
+
+def _exclusion(entry: Mapping[str, Any]) -> dict[str, str]:
+    factors = entry.get("factors") or {}
+    words = ", ".join(f"{name}: {factor_words(value)}" for name, value in factors.items())
+    return {"cell": words, "reason": str(entry.get("reason", "")), "source": str(entry.get("source", ""))}
+
+
+def _unavailable(cells: Sequence[CellReport]) -> tuple[Unavailable, ...]:
+    groups: dict[tuple[str, str], tuple[set[str], set[int]]] = defaultdict(lambda: (set(), set()))
+    for cell in cells:
+        for device in cell.devices:
+            for figure in device.everything:
+                for reason in figure.unavailable:
+                    phases, indices = groups[(figure.name, reason)]
+                    phases.add(figure.phase or "attempt")
+                    indices.add(cell.index)
+    return tuple(
+        Unavailable(name, tuple(sorted(phases)), reason, len(indices))
+        for (name, reason), (phases, indices) in sorted(groups.items())
+    )
+
+
+def _workers(results: Sequence[AttemptRow]) -> tuple[WorkerKind, ...]:
+    groups: dict[tuple[str, str], list[AttemptRow]] = defaultdict(list)
+    for row in results:
+        if row.environment_digest:
+            groups[(row.device_id, row.environment_digest)].append(row)
+    shared = ("device", "python", "torch", "transformers", "peft", "dtype", "threads")
+    found = []
+    for (device_id, environment_digest), rows in sorted(groups.items()):
+        facts: dict[str, str] = {}
+        for name in shared:
+            values = sorted({str(row.worker[name]) for row in rows if row.worker.get(name)})
+            if values:
+                facts[name] = ", ".join(values)
+        found.append(WorkerKind(device_id, environment_digest, len(rows), facts))
+    return tuple(found)
