@@ -1,0 +1,370 @@
+"""Carries out what is decided about each held attempt, with the controller and the device.
+
+Level-triggered: every round reports all that is held, does what the answer
+allows, and asks for more until there is nothing to do. A round can be cut off
+anywhere; the next one begins from the spool and the folders alone. Knows
+nothing of channels or of how attempts are measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgerig.documents import digest, to_json
+from edgerig.errors import EdgerigError, ProtocolError, UnreachableError
+from edgerig.v1.agent_service_pb2 import (
+    VERDICT_CANCEL,
+    VERDICT_CONTINUE,
+    VERDICT_UNSPECIFIED,
+    AcceptLeaseRequest,
+    AcceptLeaseResponse,
+    CommitResultRequest,
+    CommitResultResponse,
+    GetChunkRequest,
+    GetChunkResponse,
+    HeldAttempt,
+    Lease,
+    PutChunkRequest,
+    PutChunkResponse,
+    ReportInventoryRequest,
+    ReportInventoryResponse,
+    StartAttemptRequest,
+    StartAttemptResponse,
+    SyncRequest,
+    SyncResponse,
+)
+from edgerig.v1.attempt_pb2 import FAILURE_CLASS_PRECONDITION
+from edgerig.v1.device_pb2 import DeviceFacts
+from edgerig.v1.trial_pb2 import PROTOCOL_PUBLISHABLE, PROTOCOL_QUICK, PROTOCOL_STANDARD, Trial
+from edgerig_agent import folder as folders
+from edgerig_agent import inventory
+from edgerig_agent.held import MAX_SPAWNS, Action, after_commit, decide, reported_state
+from edgerig_agent.runner import Runner
+from edgerig_agent.signals import Signals
+from edgerig_agent.spool import HeldRow, Spool
+from edgerig_agent.transfer import BlobCache, fetch, push
+
+_log = logging.getLogger(__name__)
+
+# Idle phases of an attempt, in seconds (docs/how-we-measure.md): before, resident and after,
+# and for the longer protocols the cool-down between blocks.
+_IDLES_S = {PROTOCOL_QUICK: 3.0, PROTOCOL_STANDARD: 690.0, PROTOCOL_PUBLISHABLE: 690.0}
+# Starting interpreters, hashing and writing files, ending a worker that does not listen.
+_QUIET_MARGIN_S = 60.0
+_RENEWALS_PER_TTL = 3
+_COMMIT_ROUNDS = 3
+
+
+class Controller(Protocol):
+    """The unary calls of the controller, as `session.Link` makes them."""
+
+    async def sync(self, request: SyncRequest) -> SyncResponse: ...
+
+    async def accept_lease(self, request: AcceptLeaseRequest) -> AcceptLeaseResponse: ...
+
+    async def start_attempt(self, request: StartAttemptRequest) -> StartAttemptResponse: ...
+
+    async def commit_result(self, request: CommitResultRequest) -> CommitResultResponse: ...
+
+    async def put_chunk(self, request: PutChunkRequest) -> PutChunkResponse: ...
+
+    async def get_chunk(self, request: GetChunkRequest) -> GetChunkResponse: ...
+
+    async def report_inventory(self, request: ReportInventoryRequest) -> ReportInventoryResponse: ...
+
+    async def renew(self, attempt_id: str, epoch: int) -> None: ...
+
+    def set_quiet(self, quiet: bool) -> None:
+        """Says whether an attempt is measured: nothing is sent then."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an agent allows itself: cache size, and free disk below which it takes no work, in bytes."""
+
+    cache_bytes: int
+    reserve_bytes: int
+
+
+class Conductor:
+    """Takes one attempt after the other from offer to commit."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        controller: Controller,
+        signals: Signals,
+        spool: Spool,
+        runner: Runner,
+        limits: Limits,
+        worker_python: str,
+        facts_command: tuple[str, ...],
+    ) -> None:
+        self._home = home
+        self._controller = controller
+        self._signals = signals
+        self._spool = spool
+        self._runner = runner
+        self._limits = limits
+        self._cache = BlobCache(home / "cache" / "blobs", limits.cache_bytes)
+        self._worker_python = worker_python
+        self._facts_command = facts_command
+        self._facts: DeviceFacts | None = None
+        self._inventory_due = True
+        self._confirmed: set[str] = set()
+
+    async def round(self) -> None:
+        """Settles what is held, then takes and runs work until none is offered.
+
+        Raises:
+            UnreachableError: the controller did not answer; call again after a reconnect.
+            EdgerigError: something else stopped the round; what is held stays held.
+        """
+        while True:
+            self._inventory_due |= self._signals.reconnected
+            self._signals.reconnected = False
+            rows = await self._runner.bury_dead()
+            if not rows:
+                await self._report_inventory()
+            reply = await self._controller.sync(self._report(rows))
+            verdicts = {item.attempt_id: int(item.verdict) for item in reply.verdicts}
+            for row in rows:
+                await self._settle(row.attempt_id, verdicts.get(row.attempt_id, VERDICT_UNSPECIFIED))
+            if self._spool.rows():
+                # An answer is still missing; asking again at once would not bring it.
+                return
+            if reply.HasField("offer") and not rows:
+                await self._take(reply.offer)
+            elif not rows:
+                return
+
+    def is_running(self) -> bool:
+        """Says whether an attempt process lives."""
+        return any(self._runner.observe(row, None).alive for row in self._spool.rows())
+
+    def _report(self, rows: list[HeldRow]) -> SyncRequest:
+        free_bytes = shutil.disk_usage(self._home).free
+        wants_work = not rows
+        if free_bytes < self._limits.reserve_bytes:
+            wants_work = False
+            _log.warning("no work is taken: %d bytes of disk are free", free_bytes)
+        held = [
+            HeldAttempt(
+                attempt_id=row.attempt_id,
+                epoch=row.epoch,
+                state=reported_state(self._runner.observe(row, None)),
+            )
+            for row in rows
+        ]
+        return SyncRequest(
+            request_id=uuid.uuid4().hex,
+            boot_id=self._runner.boot_id,
+            held=held,
+            wants_work=wants_work,
+            disk_free_bytes=free_bytes,
+        )
+
+    async def _report_inventory(self) -> None:
+        if not self._inventory_due:
+            return
+        try:
+            if self._facts is None:
+                self._facts = await inventory.collect(self._facts_command, scratch=self._home)
+            await self._controller.report_inventory(ReportInventoryRequest(facts=self._facts))
+        except UnreachableError:
+            raise
+        except EdgerigError as error:
+            # The controller then says what is missing; held results are still delivered.
+            _log.error("%s", error)
+        self._inventory_due = False
+
+    async def _take(self, lease: Lease) -> None:
+        """Makes an offer durable, accepts it, and sees it through."""
+        folder = self._runner.folder(lease.attempt_id)
+        if lease.epoch < 1 or not lease.HasField("trial"):
+            raise ProtocolError(f"the offer of attempt {lease.attempt_id} has no trial or no epoch")
+        folders.make(folder, lease)
+        self._spool.add(lease.attempt_id, lease.epoch, lease.trial.digest)
+        await self._settle(lease.attempt_id, VERDICT_CONTINUE)
+
+    async def _settle(self, attempt_id: str, answer: int) -> None:
+        """Takes one attempt as far as it goes with this verdict of the controller."""
+        verdict: int | None = answer or None
+        while (row := self._spool.get(attempt_id)) is not None:
+            if verdict == VERDICT_CONTINUE and attempt_id in self._signals.cancelled:
+                verdict = VERDICT_CANCEL
+            seen = self._runner.observe(row, verdict)
+            action = decide(seen)
+            if action is Action.WAIT:
+                break
+            if action is Action.SPAWN:
+                verdict = await self._start(row)
+            elif action is Action.ADOPT:
+                verdict = await self._watch(row, verdict)
+            elif action is Action.STOP:
+                await self._runner.stop(row)
+            elif action is Action.BURY:
+                await self._runner.bury(row)
+            elif action is Action.GIVE_UP:
+                tail = self._runner.folder(attempt_id).log_tail() or "it printed nothing"
+                self._fail(row, f"the attempt process ended {MAX_SPAWNS} times before it began: {tail}")
+            elif action is Action.DELETE or await self._deliver(row):
+                self._runner.delete(row)
+            else:
+                break
+        if self._spool.get(attempt_id) is None:
+            self._signals.cancelled.discard(attempt_id)
+            self._confirmed.discard(attempt_id)
+
+    async def _start(self, row: HeldRow) -> int:
+        """Confirms the lease, brings the files, announces the silence, starts. Returns the new verdict."""
+        attempt_id = row.attempt_id
+        if attempt_id not in self._confirmed:
+            request = AcceptLeaseRequest(attempt_id=attempt_id, epoch=row.epoch)
+            reply = await self._controller.accept_lease(request)
+            if not reply.granted:
+                _log.info("attempt %s is no longer to be had: %s", attempt_id, reply.reason)
+                return VERDICT_CANCEL
+            self._confirmed.add(attempt_id)
+        try:
+            trial = await self._provide(row)
+        except UnreachableError:
+            raise
+        except EdgerigError as error:
+            self._fail(row, error.message)
+            return VERDICT_CONTINUE
+        if attempt_id in self._signals.cancelled:
+            return VERDICT_CANCEL
+        started = await self._controller.start_attempt(
+            StartAttemptRequest(
+                attempt_id=attempt_id,
+                epoch=row.epoch,
+                boot_id=self._runner.boot_id,
+                quiet_s=quiet_s(trial),
+            )
+        )
+        if started.verdict == VERDICT_CONTINUE:
+            try:
+                self._runner.spawn(row)
+            except EdgerigError as error:
+                self._fail(row, error.message)
+        return int(started.verdict) or VERDICT_CANCEL
+
+    async def _provide(self, row: HeldRow) -> Trial:
+        """Fetches and links everything the attempt process needs, and writes its documents."""
+        folder = self._runner.folder(row.attempt_id)
+        lease = folder.lease()
+        wanted = folders.wanted_files(lease.trial)
+        if any(not 0 <= reference.size_bytes <= self._limits.cache_bytes for reference in wanted):
+            raise ProtocolError("a file of the trial is larger than the cache (cache_bytes in agent.json)")
+        self._cache.make_room(wanted)
+        async with self._renewing(row, lease.ttl_s / _RENEWALS_PER_TTL):
+            for reference in wanted:
+                await fetch(self._cache, reference, self._controller)
+        folders.prepare(folder, lease, self._cache, worker_python=self._worker_python)
+        return lease.trial
+
+    @contextlib.asynccontextmanager
+    async def _renewing(self, row: HeldRow, interval_s: float) -> AsyncIterator[None]:
+        """Keeps a lease alive while its files are fetched; long downloads outlast its time."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(max(interval_s, 1.0))
+                await self._controller.renew(row.attempt_id, row.epoch)
+
+        task = asyncio.create_task(renew(), name="renew")
+        try:
+            yield
+        finally:
+            await _end(task)
+
+    async def _watch(self, row: HeldRow, verdict: int | None) -> int | None:
+        """Waits in silence until the attempt ends or must end; returns the verdict that then holds."""
+        ended = asyncio.create_task(self._runner.wait_ended(row.attempt_id), name="watch")
+        self._controller.set_quiet(True)
+        try:
+            while not ended.done():
+                self._signals.interrupt.clear()
+                if row.attempt_id in self._signals.cancelled:
+                    return VERDICT_CANCEL
+                if self._signals.reconnected:
+                    verdict = await self._ask_again(row, verdict)
+                    if verdict not in (None, VERDICT_CONTINUE):
+                        return verdict
+                    continue
+                interrupted = asyncio.create_task(self._signals.interrupt.wait(), name="interrupt")
+                await asyncio.wait({ended, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+                await _end(interrupted)
+            await ended
+            return verdict
+        finally:
+            self._controller.set_quiet(False)
+            await _end(ended)
+
+    async def _ask_again(self, row: HeldRow, verdict: int | None) -> int | None:
+        """Syncs after a reconnect in the middle of an attempt; a failed call changes nothing."""
+        self._signals.reconnected = False
+        self._inventory_due = True
+        try:
+            reply = await self._controller.sync(self._report([row]))
+        except EdgerigError as error:
+            _log.warning("%s", error)
+            return verdict
+        answers = {item.attempt_id: int(item.verdict) for item in reply.verdicts}
+        return answers.get(row.attempt_id, 0) or verdict
+
+    async def _deliver(self, row: HeldRow) -> bool:
+        """Commits a finished attempt and uploads what the controller lacks. True = it may be deleted."""
+        self._runner.mark_finished(row)
+        folder = self._runner.folder(row.attempt_id)
+        manifest = folder.manifest()
+        files = {reference.sha256: reference for reference in manifest.files}
+        request = CommitResultRequest(
+            attempt_id=row.attempt_id,
+            epoch=row.epoch,
+            kind="attempt",
+            sha256=digest(to_json(manifest)),
+            manifest=manifest,
+            result=folder.result(),
+        )
+        for _ in range(_COMMIT_ROUNDS):
+            reply = await self._controller.commit_result(request)
+            action = after_commit(reply.outcome)
+            if action is not Action.COMMIT:
+                return action is Action.DELETE
+            for sha256 in reply.missing_sha256:
+                if sha256 not in files:
+                    raise ProtocolError(
+                        f"the controller asks for {sha256[:12]}, which is not in the manifest"
+                    )
+                await push(folder.file(files[sha256]), files[sha256], row.attempt_id, self._controller)
+        raise ProtocolError(f"attempt {row.attempt_id} stays incomplete after all its files were sent")
+
+    def _fail(self, row: HeldRow, reason: str) -> None:
+        """Ends an attempt that never began with a result that says why."""
+        _log.error("attempt %s is not run: %s", row.attempt_id, reason)
+        folder = self._runner.folder(row.attempt_id)
+        boot_id = self._runner.boot_id
+        folders.write_failure(folder, row.trial_digest, FAILURE_CLASS_PRECONDITION, reason, boot_id)
+
+
+def quiet_s(trial: Trial) -> float:
+    """Returns the length of the silence to announce: budget, idles and margin, in seconds."""
+    idles_s = _IDLES_S.get(trial.protocol, max(_IDLES_S.values()))
+    return trial.budgets.attempt.duration_s + idles_s + _QUIET_MARGIN_S
+
+
+async def _end(task: asyncio.Task[None] | asyncio.Task[bool]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,252 @@
+"""The daemon of one device: one lock, one spool, one link, one attempt at a time.
+
+Wires the parts together and ends them in good order; a running attempt is
+left alone and taken up by the next daemon. Imports nothing but the standard
+library, gRPC, protobuf and the contract, so that it is small while idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UnreachableError, UsageError
+from edgerig_agent import identity as identities
+from edgerig_agent import processes
+from edgerig_agent.conductor import Conductor, Limits
+from edgerig_agent.runner import Programs, Runner, programs
+from edgerig_agent.session import Link
+from edgerig_agent.signals import Signals
+from edgerig_agent.spool import Spool, open_spool
+
+_log = logging.getLogger(__name__)
+
+# Without a stream the controller is asked this often (a proxy may refuse streams).
+_POLL_S = 15.0
+# After a round that failed although the controller answers.
+_RETRY_S = 60.0
+_EMBEDDED_PATIENCE_S = 60.0
+_LOG_BYTES = 1024 * 1024
+_LOG_COUNT = 2
+_CACHE_BYTES = 64 * 1024**3
+_RESERVE_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `agent.json` of the home may set. Sizes in bytes."""
+
+    worker_python: str = sys.executable
+    cache_bytes: int = _CACHE_BYTES
+    # Free disk below which no work is taken.
+    spool_bytes: int = _RESERVE_BYTES
+
+
+def read_settings(home: Path) -> Settings:
+    """Reads `agent.json`; absent means all defaults.
+
+    Raises:
+        UsageError: it is not an object of known keys with values of the right type.
+    """
+    path = home / "agent.json"
+    try:
+        document: Any = json.loads(path.read_text())
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", hint=f"python -m json.tool {path}") from error
+    kinds = {"worker_python": str, "cache_bytes": int, "spool_bytes": int}
+    wrong = not isinstance(document, dict) or any(
+        not isinstance(value, kinds.get(key, type(None))) for key, value in document.items()
+    )
+    if wrong:
+        raise UsageError(f"{path} may hold {', '.join(kinds)} only", hint=f"python -m json.tool {path}")
+    return Settings(**document)
+
+
+def run(home: Path, embedded: bool) -> int:
+    """Runs the daemon of a home until it is asked to end; returns its exit code.
+
+    `embedded`: it also ends when its controller says so or is gone for 60 s.
+
+    Raises:
+        UsageError: the home is not enrolled, or another daemon runs in it.
+        DeviceError: the clock is outside the certificate's validity.
+        StorageError: the home cannot be used.
+    """
+    settings = read_settings(home)
+    with _locked(home), _logging(home):
+        identity = identities.load(home)
+        identities.check_clock(identity.enrollment, time.time())
+        spool = open_spool(home / "spool.db")
+        try:
+            daemon = Daemon(home, identity, spool, settings, programs(settings.worker_python), embedded)
+            asyncio.run(_until_signal(daemon))
+        except EdgerigError as error:
+            _log.error("%s", error)
+            raise
+        finally:
+            spool.close()
+    return EXIT_OK
+
+
+class Daemon:
+    """The parts of a running agent. `run` returns when it has ended."""
+
+    def __init__(
+        self,
+        home: Path,
+        identity: identities.Identity,
+        spool: Spool,
+        settings: Settings,
+        programs: Programs,
+        embedded: bool,
+    ) -> None:
+        self._home = home
+        self._identity = identity
+        self._spool = spool
+        self._settings = settings
+        self._programs = programs
+        self._embedded = embedded
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Asks the daemon to end; a running attempt goes on."""
+        self._ending.set()
+
+    async def run(self) -> None:
+        """Serves until `end` is called or an embedded run is over."""
+        signals = Signals()
+        runner = Runner(self._home, self._spool, self._programs, processes.boot_id())
+        if self._spool.moved_aside is not None:
+            _log.error("the spool was damaged and is kept as %s", self._spool.moved_aside)
+        runner.recover_folders()
+        link = self._link(signals, runner.boot_id)
+        conductor = Conductor(
+            self._home,
+            controller=link,
+            signals=signals,
+            spool=self._spool,
+            runner=runner,
+            limits=Limits(self._settings.cache_bytes, self._settings.spool_bytes),
+            worker_python=self._settings.worker_python,
+            facts_command=self._programs.facts,
+        )
+        # What is loaded by now stays; the collector need not walk through it again.
+        gc.collect()
+        gc.freeze()
+        tasks = {
+            asyncio.create_task(link.keep(), name="keep"),
+            asyncio.create_task(self._serve(conductor, signals, link), name="serve"),
+            asyncio.create_task(self._ending.wait(), name="ending"),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _end_all(tasks)
+            await link.close()
+        _log.info("ended%s", ", an attempt goes on" if conductor.is_running() else "")
+
+    def _link(self, signals: Signals, boot_id: str) -> Link:
+        enrollment = self._identity.enrollment
+        fixed = enrollment.agents
+        return Link(
+            self._identity,
+            address=identities.embedded_address(self._home, enrollment) if self._embedded else lambda: fixed,
+            listener=signals,
+            boot_id=boot_id,
+            session_epoch=self._spool.next_session_epoch,
+        )
+
+    async def _serve(self, conductor: Conductor, signals: Signals, link: Link) -> None:
+        """Makes a round whenever one is due; returns when an embedded run is over."""
+        pause_s: float | None = _POLL_S
+        while True:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(signals.round_due.wait(), pause_s)
+            signals.round_due.clear()
+            if self._embedded and signals.may_exit:
+                return
+            pause_s = None
+            try:
+                await conductor.round()
+            except UnreachableError as error:
+                _log.debug("%s", error)
+                pause_s = _POLL_S
+            except EdgerigError as error:
+                _log.error("%s", error)
+                pause_s = _RETRY_S
+            if not link.connected:
+                pause_s = _POLL_S
+                if self._embedded and link.unreachable_s() > _EMBEDDED_PATIENCE_S:
+                    _log.info("the controller is gone")
+                    return
+
+
+async def _until_signal(daemon: Daemon) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.end)
+    await daemon.run()
+
+
+async def _end_all(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Holds the home's lock. Raises UsageError when another daemon does, StorageError without a disk."""
+    path = home / "agent.lock"
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = path.open("a+")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error}", hint=f"ls -ld {home}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            pid = file.read(20).strip() or "unknown"
+            raise UsageError(
+                f"an agent already runs in {home} (pid {pid})", hint=f"kill {pid}, or use another --home"
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _logging(home: Path) -> Iterator[None]:
+    """Sends the log to `agent.log` of the home, bounded."""
+    handler = logging.handlers.RotatingFileHandler(
+        home / "agent.log", maxBytes=_LOG_BYTES, backupCount=_LOG_COUNT
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    ours = logging.getLogger("edgerig_agent")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        handler.close()

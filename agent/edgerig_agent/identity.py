@@ -1,0 +1,172 @@
+"""Who this agent is: the files of `identity/` in its home, read and written.
+
+Knows nothing of X.509: the validity of the certificate is written down at
+enrolment, so that the daemon needs no certificate parser to check its clock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgerig.errors import DeviceError, StorageError, UsageError
+
+# How far a device's clock may be behind the controller's when both are set.
+_CLOCK_TOLERANCE_S = 300.0
+
+_ENROLL_HINT = (
+    "edgerig-agent enroll --help (the controller prints the whole command: edgerig device add NAME)"
+)
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    """What enrolment settled. Addresses are host:port; times are Unix seconds, 0 = not recorded."""
+
+    device_id: str
+    fleet_id: str
+    agents: str
+    enroll: str
+    not_before_unix_s: float = 0.0
+    not_after_unix_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An enrolment with the PEM bytes that prove it."""
+
+    enrollment: Enrollment
+    key_pem: bytes
+    certificate_pem: bytes
+    ca_pem: bytes
+
+
+def folder(home: Path) -> Path:
+    """Returns the folder of the identity files inside an agent's home."""
+    return home / "identity"
+
+
+def is_enrolled(home: Path) -> bool:
+    """Says whether the home holds a finished enrolment; enrollment.json is written last."""
+    return (folder(home) / "enrollment.json").is_file()
+
+
+def load(home: Path) -> Identity:
+    """Reads the identity of a home.
+
+    Raises:
+        UsageError: the home is not enrolled.
+        StorageError: a file is missing, unreadable or not what enrolment writes.
+    """
+    place = folder(home)
+    if not is_enrolled(home):
+        raise UsageError(f"this agent is not enrolled: {place} has no enrollment.json", hint=_ENROLL_HINT)
+    try:
+        document = json.loads((place / "enrollment.json").read_text())
+        return Identity(
+            enrollment=_enrollment(document),
+            key_pem=(place / "key.pem").read_bytes(),
+            certificate_pem=(place / "certificate.pem").read_bytes(),
+            ca_pem=(place / "ca.pem").read_bytes(),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"the identity in {place} cannot be read: {error}", hint="edgerig-agent enroll --replace ..."
+        ) from error
+
+
+def save(home: Path, identity: Identity) -> None:
+    """Writes an identity durably; `enrollment.json`, which makes it count, comes last.
+
+    Raises:
+        StorageError: the disk is full or refuses.
+    """
+    place = folder(home)
+    enrollment = identity.enrollment
+    document = {
+        "device_id": enrollment.device_id,
+        "fleet_id": enrollment.fleet_id,
+        "agents": enrollment.agents,
+        "enroll": enrollment.enroll,
+        "not_before_unix_s": enrollment.not_before_unix_s,
+        "not_after_unix_s": enrollment.not_after_unix_s,
+    }
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.mkdir(exist_ok=True, mode=0o700)
+        # While an identity is replaced, no mixture of two may look complete.
+        (place / "enrollment.json").unlink(missing_ok=True)
+        _write(place / "key.pem", identity.key_pem, mode=0o600)
+        _write(place / "certificate.pem", identity.certificate_pem, mode=0o644)
+        _write(place / "ca.pem", identity.ca_pem, mode=0o644)
+        _write(place / "enrollment.json", json.dumps(document, indent=1).encode(), mode=0o644)
+    except OSError as error:
+        raise StorageError(f"cannot write {place}: {error}", hint=f"df -h {home}") from error
+
+
+def check_clock(enrollment: Enrollment, now_unix_s: float) -> None:
+    """Refuses a clock outside the certificate's validity: TLS would fail with no useful words.
+
+    Raises:
+        DeviceError: the clock is before the certificate's begin, or the certificate has expired.
+    """
+    begin, end = enrollment.not_before_unix_s, enrollment.not_after_unix_s
+    if begin and now_unix_s < begin - _CLOCK_TOLERANCE_S:
+        raise DeviceError(
+            f"this device's clock is {begin - now_unix_s:.0f} s before its certificate becomes valid; "
+            "a board without a battery boots with an old date",
+            hint="timedatectl set-ntp true",
+        )
+    if end and now_unix_s > end:
+        raise DeviceError(
+            f"this agent's certificate expired {(now_unix_s - end) / 86400:.1f} days ago "
+            "(or the device's clock is ahead)",
+            hint="edgerig-agent enroll --replace ...",
+        )
+
+
+def embedded_address(home: Path, enrollment: Enrollment) -> Callable[[], str]:
+    """Returns a function that looks up where the controller of an embedded run listens now.
+
+    Such a controller gets a new port with every start; its endpoint file lies
+    in the data folder, one above the agent's home.
+    """
+    endpoint = home.parent / "endpoint.json"
+
+    def address() -> str:
+        try:
+            document: dict[str, Any] = json.loads(endpoint.read_text())
+            if document["fleet_id"] == enrollment.fleet_id:
+                return str(document["agents"])
+        except (OSError, ValueError, KeyError, TypeError):
+            # No controller runs, or it is just writing the file: the last known address stands.
+            pass
+        return enrollment.agents
+
+    return address
+
+
+def _enrollment(document: dict[str, Any]) -> Enrollment:
+    return Enrollment(
+        device_id=str(document["device_id"]),
+        fleet_id=str(document["fleet_id"]),
+        agents=str(document["agents"]),
+        enroll=str(document["enroll"]),
+        not_before_unix_s=float(document.get("not_before_unix_s", 0.0)),
+        not_after_unix_s=float(document.get("not_after_unix_s", 0.0)),
+    )
+
+
+def _write(path: Path, content: bytes, *, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,65 @@
+"""What a failed gRPC call means, in words a person can act on.
+
+gRPC reports most failures of a connection as UNAVAILABLE; what really happened
+stands in its details. Knows nothing of what the call was for.
+"""
+
+from __future__ import annotations
+
+import grpc
+import grpc.aio
+
+from edgerig.errors import EdgerigError, ProtocolError, UnreachableError
+
+# Codes that say that the call did not get through, or may succeed when repeated.
+_TRANSIENT = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.ABORTED,
+    }
+)
+
+
+def in_words(error: grpc.RpcError, address: str) -> EdgerigError:
+    """Returns what a failed call means, as an error of our tree."""
+    code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
+    text = (error.details() if isinstance(error, grpc.aio.AioRpcError) else None) or str(error)
+    if code is not None and code not in _TRANSIENT:
+        return ProtocolError(f"the controller at {address} refuses: {text} ({code.name})")
+    # Most specific first: a refused handshake also mentions the connection.
+    known = (
+        (
+            "CERTIFICATE_VERIFY_FAILED",
+            f"{address} is not this fleet's controller, or a certificate or this device's clock is wrong",
+            "edgerig-agent enroll --replace ... (with the CA hash that the controller prints)",
+        ),
+        (
+            "Connection refused",
+            f"nothing listens at {address}",
+            "edgerig serve (on the controller's machine)",
+        ),
+        (
+            "andshake",
+            f"the TLS handshake with {address} failed: other fleet, expired certificate, or no TLS there",
+            "edgerig-agent enroll --replace ...",
+        ),
+        (
+            "Socket closed",
+            f"{address} closed the connection: it does not accept this agent's certificate, or it is ending",
+            "edgerig-agent enroll --replace ...",
+        ),
+        (
+            "DNS",
+            f"the name in {address} cannot be resolved",
+            f"getent hosts {address.rpartition(':')[0]}",
+        ),
+    )
+    for mark, message, hint in known:
+        if mark in text:
+            return UnreachableError(message, hint=hint)
+    name = code.name if code is not None else "no code"
+    return UnreachableError(f"{address} cannot be reached: {text} ({name})")

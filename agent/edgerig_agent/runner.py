@@ -1,0 +1,220 @@
+"""The device's side of an attempt: start, watch, stop and bury its process; see how it stands.
+
+Follows the durable order: `starting` before the process exists, `running`
+when it does, `finished` when its manifest does. Knows nothing of the
+controller; which of these steps comes next is decided in `edgerig_agent.held`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgerig.errors import DeviceError, EdgerigError, ProtocolError, StorageError
+from edgerig.v1.attempt_pb2 import FAILURE_CLASS_KILLED, FAILURE_CLASS_REBOOTED
+from edgerig_agent import folder as folders
+from edgerig_agent.folder import AttemptFolder
+from edgerig_agent.held import Action, Observed, decide
+from edgerig_agent.processes import (
+    LifeLock,
+    ProcessRef,
+    find,
+    is_alive,
+    reap,
+    run_command,
+    spawn_detached,
+    stop,
+    wait_gone,
+)
+from edgerig_agent.spool import HeldRow, Spool
+
+_log = logging.getLogger(__name__)
+
+_STOP_PATIENCE_S = 10.0
+_BURY_S = 60.0
+# A process that holds its life lock writes its pid within moments.
+_UNNAMED_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The commands the daemon starts; an attempt folder is appended to the first two."""
+
+    attempt: tuple[str, ...]
+    bury: tuple[str, ...]
+    facts: tuple[str, ...]
+
+
+def programs(worker_python: str) -> Programs:
+    """Returns the commands of this installation."""
+    module = (sys.executable, "-m")
+    return Programs(
+        attempt=(*module, "edgerig_agent.attempt", "--worker-python", worker_python),
+        bury=(*module, "edgerig_agent.attempt", "--bury"),
+        facts=(*module, "edgerig_agent.device", "--worker-python", worker_python),
+    )
+
+
+class Runner:
+    """Attempt processes and folders of one home."""
+
+    def __init__(self, home: Path, spool: Spool, programs: Programs, boot_id: str) -> None:
+        self._attempts = home / "attempts"
+        self._spool = spool
+        self._programs = programs
+        self.boot_id = boot_id
+
+    def folder(self, attempt_id: str) -> AttemptFolder:
+        """Returns an attempt's folder. Raises ProtocolError when the id cannot name one."""
+        return AttemptFolder(self._attempts / folders.check_attempt_id(attempt_id))
+
+    def observe(self, row: HeldRow, verdict: int | None) -> Observed:
+        """Looks at how an attempt stands now."""
+        folder = self.folder(row.attempt_id)
+        process = self._process(row, folder)
+        # The lock also shows a process whose pid nobody noted.
+        alive = LifeLock(folder.life_lock).is_held() or (process is not None and is_alive(process))
+        return Observed(
+            state=row.state,
+            alive=alive,
+            began=folder.has_begun(),
+            manifest=folder.has_manifest(),
+            spawn_count=row.spawn_count,
+            verdict=verdict,
+        )
+
+    def spawn(self, row: HeldRow) -> None:
+        """Starts the attempt process, once. Raises DeviceError when it cannot be started."""
+        folder = self.folder(row.attempt_id)
+        lock = LifeLock(folder.life_lock).take()
+        if lock is None:
+            return
+        try:
+            self._spool.starting(row.attempt_id, self.boot_id)
+            command = (*self._programs.attempt, str(folder.path))
+            process = find(spawn_detached(command, output=folder.process_log, keep_open=lock))
+            if process is not None:
+                self._spool.running(row.attempt_id, process.pid, process.start_ticks)
+        except OSError as error:
+            raise DeviceError(
+                f"the attempt process cannot be started: {error}", hint=f"ls -l {self._programs.attempt[0]}"
+            ) from error
+        finally:
+            os.close(lock)
+
+    async def wait_ended(self, attempt_id: str) -> None:
+        """Returns when nothing runs this attempt any more."""
+        while (row := self._spool.get(attempt_id)) is not None:
+            folder = self.folder(attempt_id)
+            process = self._process(row, folder)
+            if process is not None and is_alive(process):
+                await wait_gone(process)
+                reap(process.pid)
+            elif LifeLock(folder.life_lock).is_held():
+                await asyncio.sleep(_UNNAMED_POLL_S)
+            else:
+                return
+
+    async def stop(self, row: HeldRow) -> None:
+        """Ends the attempt process: SIGTERM, and SIGKILL to its group when that is not heard."""
+        while True:
+            process = self._process(row, self.folder(row.attempt_id))
+            if process is not None:
+                await stop(process, patience_s=_STOP_PATIENCE_S)
+                reap(process.pid)
+                return
+            if not LifeLock(self.folder(row.attempt_id).life_lock).is_held():
+                return
+            await asyncio.sleep(_UNNAMED_POLL_S)
+
+    async def bury(self, row: HeldRow) -> None:
+        """Sees to it that a dead attempt has its result; in the end there is a manifest.
+
+        Raises:
+            StorageError: the disk is full or refuses.
+        """
+        folder = self.folder(row.attempt_id)
+        same_boot = row.boot_id == self.boot_id
+        reason = "the attempt process died" if same_boot else "the device was restarted during the attempt"
+        if tail := folder.log_tail():
+            reason = f"{reason}; it last said: {tail}"
+        _log.warning("attempt %s: %s", row.attempt_id, reason)
+        trouble = await self._bury_apart(folder)
+        if not folder.has_manifest():
+            failure = FAILURE_CLASS_KILLED if same_boot else FAILURE_CLASS_REBOOTED
+            folders.write_failure(folder, row.trial_digest, failure, f"{reason} ({trouble})", self.boot_id)
+        self.mark_finished(row)
+
+    def mark_finished(self, row: HeldRow) -> None:
+        """Notes that the manifest exists."""
+        if row.state != "finished":
+            self._spool.finished(row.attempt_id)
+
+    def delete(self, row: HeldRow) -> None:
+        """Forgets an attempt, folder first: a row without a folder is seen, the reverse is not."""
+        self.folder(row.attempt_id).delete()
+        self._spool.delete(row.attempt_id)
+
+    async def bury_dead(self) -> list[HeldRow]:
+        """Buries whatever ran and died, and returns all rows."""
+        for row in self._spool.rows():
+            if decide(self.observe(row, None)) is Action.BURY:
+                await self.bury(row)
+        return self._spool.rows()
+
+    def recover_folders(self) -> None:
+        """Takes up folders that have no row: left by a lost spool, or by a crash before the row.
+
+        What ran or finished gets its row back; what never ran is removed, the
+        controller offers it again; what cannot be read stays and is reported.
+        """
+        known = {row.attempt_id for row in self._spool.rows()}
+        for path in sorted(self._attempts.glob("*")) if self._attempts.is_dir() else ():
+            if path.name in known or not path.is_dir():
+                continue
+            try:
+                self._recover(self.folder(path.name))
+            except EdgerigError as error:
+                _log.error("the folder %s is left as it is: %s", path, error.message)
+
+    def _recover(self, folder: AttemptFolder) -> None:
+        living = LifeLock(folder.life_lock).is_held()
+        if not (living or folder.has_begun() or folder.has_manifest()):
+            shutil.rmtree(folder.path)
+            return
+        lease = folder.lease()
+        if lease.attempt_id != folder.attempt_id:
+            raise ProtocolError(f"{folder.path} holds the lease of {lease.attempt_id}")
+        began = folder.began()
+        self._spool.add(folder.attempt_id, lease.epoch, lease.trial.digest)
+        if began is not None:
+            self._spool.starting(folder.attempt_id, began.boot_id)
+            self._spool.running(folder.attempt_id, began.process.pid, began.process.start_ticks)
+        if folder.has_manifest():
+            self._spool.finished(folder.attempt_id)
+        _log.warning("attempt %s was found without its row and is taken up again", folder.attempt_id)
+
+    def _process(self, row: HeldRow, folder: AttemptFolder) -> ProcessRef | None:
+        """Names the process of an attempt; None when it is unknown or of another boot."""
+        if row.pid and row.boot_id == self.boot_id:
+            return ProcessRef(row.pid, row.start_ticks)
+        if (began := folder.began()) is not None and began.boot_id == self.boot_id:
+            return began.process
+        return None
+
+    async def _bury_apart(self, folder: AttemptFolder) -> str:
+        """Runs the burial in a process of its own; returns what went wrong, '' for nothing."""
+        try:
+            ended = await run_command(
+                (*self._programs.bury, str(folder.path)), scratch=folder.path, timeout_s=_BURY_S
+            )
+        except (OSError, StorageError) as error:
+            return f"burial failed: {error}"
+        if ended.exit_code == 0:
+            return "burial wrote no manifest"
+        return f"burial ended with {ended.exit_code}: {ended.errors[-1000:].strip()}"

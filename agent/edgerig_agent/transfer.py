@@ -1,0 +1,211 @@
+"""Moves blobs by sha256: from the controller into a bounded cache, and results back.
+
+Both directions resume at the byte where they stopped. Knows nothing of
+leases or processes; who may read or write what is the controller's decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgerig.channel import CHUNK_BYTES
+from edgerig.errors import DeviceError, ProtocolError, StorageError
+from edgerig.v1.agent_service_pb2 import (
+    GetChunkRequest,
+    GetChunkResponse,
+    PutChunkRequest,
+    PutChunkResponse,
+)
+from edgerig.v1.trial_pb2 import FileRef
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class ChunkSource(Protocol):
+    """Whoever serves blobs piece by piece."""
+
+    async def get_chunk(self, request: GetChunkRequest) -> GetChunkResponse: ...
+
+
+class ChunkSink(Protocol):
+    """Whoever stores blobs piece by piece."""
+
+    async def put_chunk(self, request: PutChunkRequest) -> PutChunkResponse: ...
+
+
+@dataclass(frozen=True)
+class BlobCache:
+    """Content-addressed files under `root`, together at most `limit_bytes`."""
+
+    root: Path
+    limit_bytes: int
+
+    def path(self, sha256: str) -> Path:
+        """Returns where a blob lies or would lie.
+
+        Raises:
+            ProtocolError: not a sha256 in lower-case hexadecimal.
+        """
+        if not _SHA256.fullmatch(sha256):
+            raise ProtocolError(f"{sha256[:80]!r} is not a sha256 in lower-case hexadecimal")
+        return self.root / sha256[:2] / sha256
+
+    def has(self, reference: FileRef) -> bool:
+        """Says whether the blob is here in full size; its hash was checked when it came."""
+        try:
+            return self.path(reference.sha256).stat().st_size == reference.size_bytes
+        except FileNotFoundError:
+            return False
+
+    def touch(self, sha256: str) -> None:
+        """Marks a blob as used now."""
+        os.utime(self.path(sha256))
+
+    def make_room(self, wanted: Sequence[FileRef], protected: Iterable[str] = ()) -> None:
+        """Evicts the blobs used longest ago until everything wanted fits.
+
+        Neither what is wanted nor what is protected is evicted.
+
+        Raises:
+            DeviceError: it cannot fit, even in a cache that holds nothing else.
+        """
+        keep = {reference.sha256 for reference in wanted} | set(protected)
+        missing = {ref.sha256: ref.size_bytes for ref in wanted if not self.has(ref)}
+        entries = sorted(self._entries(), key=lambda entry: entry[1])
+        total = sum(size for _, _, size in entries) + sum(missing.values())
+        for path, _, size in entries:
+            if total <= self.limit_bytes:
+                break
+            if path.name.removeprefix(".").removesuffix(".part") in keep:
+                continue
+            path.unlink(missing_ok=True)
+            total -= size
+        if total > self.limit_bytes:
+            raise DeviceError(
+                f"the trial's files need {total} bytes of cache, {self.limit_bytes} are allowed",
+                hint='set "cache_bytes" in agent.json of the agent\'s home',
+            )
+
+    def _entries(self) -> list[tuple[Path, float, int]]:
+        found = []
+        for path in self.root.glob("??/*") if self.root.is_dir() else ():
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                found.append((path, status.st_mtime, status.st_size))
+        return found
+
+
+async def fetch(cache: BlobCache, reference: FileRef, source: ChunkSource) -> Path:
+    """Brings one blob into the cache and returns its path; goes on where it stopped.
+
+    Raises:
+        ProtocolError: the source sends another size or content than was promised.
+        StorageError: the disk is full or refuses.
+    """
+    target = cache.path(reference.sha256)
+    if cache.has(reference):
+        cache.touch(reference.sha256)
+        return target
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        resumed = partial.exists() and partial.stat().st_size > 0
+        complete = await _download(partial, reference, source)
+        if not complete and resumed:
+            # A part from an earlier, interrupted transfer may be what is wrong.
+            complete = await _download(partial, reference, source)
+        if not complete:
+            raise ProtocolError(f"blob {reference.sha256} arrived with another content than its name says")
+        partial.chmod(0o444)
+        partial.rename(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"cannot store blob {reference.sha256[:12]}: {error}", hint=f"df -h {cache.root}"
+        ) from error
+    return target
+
+
+async def _download(partial: Path, reference: FileRef, source: ChunkSource) -> bool:
+    """Completes a partial file; False, and the file removed, when its hash is wrong."""
+    hasher = hashlib.sha256()
+    with partial.open("ab+") as file:
+        if file.tell() > reference.size_bytes:
+            file.truncate(0)
+        await asyncio.to_thread(_hash_existing, partial, hasher)
+        offset = partial.stat().st_size
+        while offset < reference.size_bytes:
+            reply = await source.get_chunk(GetChunkRequest(sha256=reference.sha256, offset_bytes=offset))
+            if reply.size_bytes != reference.size_bytes or not reply.data:
+                raise ProtocolError(
+                    f"blob {reference.sha256[:12]} should have {reference.size_bytes} bytes, "
+                    f"the controller has {reply.size_bytes}"
+                )
+            data = reply.data[: reference.size_bytes - offset]
+            file.write(data)
+            hasher.update(data)
+            offset += len(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if hasher.hexdigest() == reference.sha256:
+        return True
+    partial.unlink()
+    return False
+
+
+async def push(path: Path, reference: FileRef, attempt_id: str, sink: ChunkSink) -> None:
+    """Uploads one file of an attempt; the sink says at which byte to go on.
+
+    Raises:
+        ProtocolError: the sink makes no progress.
+        StorageError: the file cannot be read or has changed its size.
+    """
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != reference.size_bytes:
+                raise StorageError(
+                    f"{path} has another size than its manifest says", hint=f"ls -l {path.parent}"
+                )
+            offset, stalls = 0, 0
+            while True:
+                file.seek(offset)
+                reply = await sink.put_chunk(
+                    PutChunkRequest(
+                        attempt_id=attempt_id,
+                        sha256=reference.sha256,
+                        size_bytes=reference.size_bytes,
+                        offset_bytes=offset,
+                        data=file.read(CHUNK_BYTES),
+                    )
+                )
+                if reply.complete:
+                    return
+                # A sink may ask to go back, when what it stored was damaged, but not for ever.
+                stalls = stalls + 1 if reply.stored_bytes <= offset else 0
+                if stalls > 3 or not 0 <= reply.stored_bytes <= reference.size_bytes:
+                    raise ProtocolError(f"the controller does not take {path.name}: no progress at {offset}")
+                offset = reply.stored_bytes
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error}", hint=f"ls -l {path.parent}") from error
+
+
+def _hash_existing(path: Path, hasher: hashlib._Hash) -> None:
+    with path.open("rb") as file:
+        while piece := file.read(1024 * 1024):
+            hasher.update(piece)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
