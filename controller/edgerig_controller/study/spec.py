@@ -1,0 +1,233 @@
+"""The study file as frozen values: which keys exist and what each of them takes.
+
+Shapes only. Which methods, compressions, tasks and metrics exist is said by
+the workload's catalogue; whether models and data exist, by `data`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+SCHEMA_VERSION = 1
+SEED_MOST = 2**31 - 1
+_COUNT_MOST = 2**31 - 1
+_DAYS_30_S = 30 * 24 * 3600.0
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]{0,3})\s*")
+
+Scalar: TypeAlias = str | int | float | bool
+Level: TypeAlias = Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=1000)]
+Selector: TypeAlias = Annotated[
+    dict[str, Level],
+    Field(
+        min_length=1,
+        max_length=32,
+        description="Dotted factor names and the value, or the list of values, that each must have; "
+        "all must hold. Examples: `{model: starter/small}`, `{method.kind: lora, method.r: [8, 16]}`.",
+    ),
+]
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+def _bytes(value: Any) -> Any:
+    """Turns `2GiB` into bytes; everything else is left to the number check."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value)
+    if match is None or match[2].lower() not in _UNITS:
+        raise ValueError("expected bytes as a whole number, or text such as 512MiB, 2GiB, 4GB")
+    return round(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def _choice(value: Any) -> Any:
+    """Lets `none` stand for `{kind: none}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _history(value: Any) -> Any:
+    return -1 if value == "all" else value
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Choice(BaseModel):
+    """One level of `method` or `compression`: a kind, and parameters that the catalogue knows."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Scalar]
+
+    kind: Text = Field(description="Name of the method or compression; `python -m edgerig_workload catalog` lists them.")
+
+
+ChoiceLevel: TypeAlias = Annotated[
+    Choice, BeforeValidator(_choice, json_schema_input_type=Choice | str), Field(description="A kind alone, or a kind with parameters.")
+]
+_HistoryInput: TypeAlias = Annotated[int, Field(ge=-1, le=1_000_000)] | Literal["all"]
+HistoryLevel: TypeAlias = Annotated[
+    Annotated[int, Field(ge=-1, le=1_000_000)],
+    BeforeValidator(_history, json_schema_input_type=_HistoryInput),
+    Field(description="Profile items per user that a method may use, the latest ones; `all` (or -1) for all of them."),
+]
+
+
+class Devices(_Frozen):
+    """Which devices may run the trials: by name, or by having all of the labels."""
+
+    names: tuple[Name, ...] = Field((), max_length=1000, description="Ids of enrolled devices.")
+    labels: tuple[Name, ...] = Field((), max_length=32, description="A device must carry all of them.")
+
+
+class TaskEntry(_Frozen):
+    """One task: questions of many users, each with a history."""
+
+    name: Name = Field(description="With `source: synthetic` a task of the catalogue; with `jsonl` any name.")
+    source: Literal["synthetic", "jsonl"] = Field(
+        description="`synthetic`: LaMP-shaped data made by edgerig. `jsonl`: a file of your own."
+    )
+    path: Text | None = Field(None, description="The file, relative to the study file. Only with `jsonl`.")
+    users: int | None = Field(None, ge=1, le=100_000, description="Users to make. Only with `synthetic`; 40.")
+    items_per_user: int | None = Field(
+        None, ge=1, le=10_000, description="Questions per user. Only with `synthetic`; 4."
+    )
+    kind: Literal["classification", "rating", "generation"] | None = Field(
+        None, description="How outputs are compared. Needed with `jsonl`, and only there."
+    )
+    metric: Text | None = Field(None, description="Item score; by default the first that fits the kind.")
+    labels: tuple[Text, ...] | None = Field(
+        None, min_length=2, max_length=10_000, description="Closed set of outputs; by default those of the file."
+    )
+    answer_tokens: int | None = Field(
+        None, ge=1, le=4096, description="Longest answer in tokens; by default the catalogue's for the kind."
+    )
+
+
+class Factors(_Frozen):
+    """What is crossed. Every list is a factor."""
+
+    model: tuple[Text, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="`starter/NAME`, `org/name@revision`, a folder (relative to the study file), or "
+        "`device:/path` for a folder on the device.",
+    )
+    method: tuple[ChoiceLevel, ...] = Field(
+        min_length=1, max_length=1000, description="How the model is made personal; `none` for not at all."
+    )
+    compression: tuple[ChoiceLevel, ...] = Field(
+        (Choice(kind="none"),), min_length=1, max_length=1000, description="How the weights are compressed."
+    )
+    history: tuple[HistoryLevel, ...] = Field(
+        (16,),
+        min_length=1,
+        max_length=1000,
+        description="Profile items per user that a method may use, the latest ones; `all` (or -1) for all of them.",
+    )
+
+
+class Exclude(BaseModel):
+    """A combination that is not run; every key but `reason` is a dotted factor name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Level]
+
+    reason: Text = Field(description="Why it is left out; the report prints it.")
+
+    def selector(self) -> dict[str, Level]:
+        """Return the conditions, all of which must hold."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class TrainBudget(_Frozen):
+    """Stop rules of training, whichever comes first; 0 means not limited by it."""
+
+    samples: int = Field(0, ge=0, le=_COUNT_MOST)
+    tokens: int = Field(0, ge=0, le=_COUNT_MOST)
+    steps: int = Field(0, ge=0, le=_COUNT_MOST)
+    duration_s: float = Field(0.0, ge=0, le=_DAYS_30_S)
+    energy_j: float = Field(0.0, ge=0, le=1e12)
+
+
+class AttemptBudget(_Frozen):
+    """Limits of one attempt."""
+
+    duration_s: float = Field(
+        3600.0, gt=0, le=_DAYS_30_S, description="Wall time after which the attempt ends with class `timeout`."
+    )
+    memory: Annotated[
+        int, Field(ge=0, le=2**53), BeforeValidator(_bytes, json_schema_input_type=int | str)
+    ] = Field(0, description="Address-space limit that emulates a smaller box (`2GiB`, or bytes); 0 means none.")
+
+
+class Budgets(_Frozen):
+    """Limits of training and of whole attempts."""
+
+    train: TrainBudget = TrainBudget()
+    attempt: AttemptBudget = AttemptBudget()
+
+
+class Inference(_Frozen):
+    """The inference profile; lengths are forced so that the work is the same for all."""
+
+    prompt_tokens: int = Field(64, ge=1, le=1_000_000)
+    new_tokens: int = Field(32, ge=1, le=100_000)
+    batch: int = Field(1, ge=1, le=4096)
+    requests: int = Field(20, ge=1, le=100_000)
+
+
+class Claim(_Frozen):
+    """A statement fixed before the first run: one side is better than the other by a margin."""
+
+    id: Name
+    better: Selector
+    than: Selector
+    metric: Text = Field(description="A metric of the catalogue (`accuracy`), or a measured figure (`ttft_s`).")
+    margin: float = Field(
+        0.0,
+        ge=0,
+        description="Least difference that counts, in the figure's unit; for ratios in points of a hundred.",
+    )
+    direction: Literal["larger", "smaller"] | None = Field(
+        None, description="Which is better. Known for metrics of the catalogue, needed for measured figures."
+    )
+
+
+class Study(_Frozen):
+    """A study file, schema version 1."""
+
+    edgerig: Literal[1] = Field(description="Version of this schema.")
+    name: Name = Field(description="Short name; letters, digits, `.`, `_` and `-`.")
+    protocol: Literal["quick", "standard", "publishable"] = Field(
+        "standard", description="How long idles, warm-up and measured windows are."
+    )
+    devices: Devices = Devices(labels=("local",))
+    seeds: tuple[Annotated[int, Field(ge=0, le=SEED_MOST)], ...] = Field(
+        (1,), min_length=1, max_length=10_000, description="Every cell is run once with each of them."
+    )
+    repeats: int = Field(1, ge=1, le=1000, description="Attempts of each cell and seed.")
+    tasks: tuple[TaskEntry, ...] = Field(min_length=1, max_length=1000, description="Crossed with the factors.")
+    factors: Factors
+    exclude: tuple[Exclude, ...] = Field((), max_length=1000, description="Combinations that are not run.")
+    budgets: Budgets = Budgets()
+    inference: Inference = Inference()
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="`auto`: the checkpoint's own on an accelerator, float32 on a processor."
+    )
+    threads: int = Field(0, ge=0, le=4096, description="Threads of the tensor library; 0 leaves its default.")
+    claims: tuple[Claim, ...] = Field((), max_length=1000, description="What is to be tested, fixed in advance.")
