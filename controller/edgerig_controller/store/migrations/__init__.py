@@ -1,0 +1,1 @@
+"""Schema migrations, one date-named file each; run when the controller opens its database."""
