@@ -1,0 +1,76 @@
+"""The worker's events, sorted by kind, as the reducing modules want them; pure.
+
+Knows the `WorkerEvent` message and nothing of pipes or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from edgerig.v1.attempt_pb2 import (
+    ItemScore,
+    Phase,
+    PhaseInterval,
+    Request,
+    TrainStep,
+    WorkerEvent,
+    WorkerFacts,
+    WorkerFailure,
+)
+from edgerig_agent.measure.energy import Window
+
+
+@dataclass
+class WorkerReport:
+    """Everything one worker said, complete or up to where it died."""
+
+    intervals: list[PhaseInterval] = field(default_factory=list)
+    steps: list[TrainStep] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    scores: list[ItemScore] = field(default_factory=list)
+    facts: WorkerFacts | None = None
+    failure: WorkerFailure | None = None
+    is_done: bool = False
+    # The phase that had begun and not ended when the worker fell silent.
+    open_phase: Phase | None = None
+
+    def windows(self, phase: Phase) -> list[Window]:
+        """Returns begin and end of each interval of a phase, in order."""
+        return [(i.begin_mono_ns, i.end_mono_ns) for i in self.intervals if i.phase == phase]
+
+    def phases(self) -> list[Phase]:
+        """Returns the phases that have intervals, in the order of their first begin."""
+        first: dict[Phase, int] = {}
+        for interval in self.intervals:
+            begin_ns = interval.begin_mono_ns
+            first[interval.phase] = min(begin_ns, first.get(interval.phase, begin_ns))
+        return sorted(first, key=lambda phase: first[phase])
+
+
+def collect(events: Iterable[WorkerEvent]) -> WorkerReport:
+    """Sorts a worker's events by kind."""
+    report = WorkerReport()
+    for event in events:
+        kind = event.WhichOneof("event")
+        if kind == "phase_begin":
+            report.open_phase = event.phase_begin.phase
+        elif kind == "phase":
+            report.intervals.append(event.phase)
+            if report.open_phase == event.phase.phase:
+                report.open_phase = None
+        elif kind == "train_step":
+            report.steps.append(event.train_step)
+        elif kind == "request":
+            report.requests.append(event.request)
+        elif kind == "score":
+            report.scores.append(event.score)
+        elif kind == "facts":
+            # A later line completes an earlier one (training figures come last).
+            report.facts = report.facts or WorkerFacts()
+            report.facts.MergeFrom(event.facts)
+        elif kind == "failure":
+            report.failure = event.failure
+        elif kind == "done":
+            report.is_done = True
+    return report

@@ -1,0 +1,55 @@
+"""Percentiles that the number of requests allows, and their intervals; pure.
+
+A percentile pXX of one run is reported only where 1 - p^n is at least 0.95: with
+fewer requests the largest observation lies below it too often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+CONFIDENCE = 0.95
+
+
+def is_admissible(share: float, request_count: int) -> bool:
+    """Tells whether `request_count` requests are enough for the percentile `share` (0 to 1)."""
+    return 1.0 - share**request_count >= CONFIDENCE
+
+
+def fewest_requests(share: float) -> int:
+    """Returns the smallest number of requests that admits the percentile `share`."""
+    count = 1
+    while not is_admissible(share, count):
+        count += 1
+    return count
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Returns the percentile of sorted values: the smallest with at least `share` at or below it.
+
+    The median of an even count is the mean of the two middle values.
+    """
+    count = len(ordered)
+    if share == 0.5 and count % 2 == 0:
+        return (ordered[count // 2 - 1] + ordered[count // 2]) / 2
+    return ordered[max(0, ceil(share * count - 1e-9) - 1)]
+
+
+def median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
+    """Returns the shortest symmetric order-statistic interval of the median with 95 % confidence.
+
+    None where even the whole range has less (five values or fewer).
+    """
+    count = len(ordered)
+    best = None
+    # Whole numbers: the binomial tail of a large count is below any float.
+    term, tail, all_outcomes = 1, 0, 2**count
+    for rank in range(count // 2):
+        tail += term
+        # 2 x tail of all outcomes must stay within 1/20.
+        if 40 * tail > all_outcomes:
+            break
+        best = rank
+        term = term * (count - rank) // (rank + 1)
+    return None if best is None else (ordered[best], ordered[count - 1 - best])

@@ -1,0 +1,135 @@
+"""Reads trace files, and prints them as CSV.
+
+A trace is one probe's samples: a time column and one column of raw integers per
+field. Knows nothing of phases or of what the figures mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from edgerig.errors import StorageError
+from edgerig_agent.measure.tracefile import HEADER_BYTES, MAX_TRACE_BYTES
+from edgerig_agent.probes.base import UNREAD
+
+SCHEMA = 1
+_MAX_FIELDS = 1024
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a trace; value = raw x scale in the unit of `unit` (power_w, energy_j, ...)."""
+
+    name: str
+    unit: str
+    scale: float
+    source: str
+    boundary: str
+    wrap_raw: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The samples of one probe; `columns[i]` holds the raw values of `fields[i]`."""
+
+    name: str
+    interval_ns: int
+    fields: tuple[Field, ...]
+    times_ns: array[int]
+    columns: tuple[array[int], ...]
+
+    def column(self, field: Field) -> array[int]:
+        """Returns the raw values of a field."""
+        return self.columns[self.fields.index(field)]
+
+
+def read_trace(path: Path) -> Trace:
+    """Reads one trace file; a piece of a record at its end is left out.
+
+    Raises:
+        StorageError: the file is not a trace, or its header does not fit its records.
+    """
+    try:
+        if path.stat().st_size > MAX_TRACE_BYTES + HEADER_BYTES:
+            raise StorageError(f"{path.name} is larger than a trace may be")
+        with path.open("rb") as file:
+            line = file.readline(64 * HEADER_BYTES)
+            header = _header(line, path.name)
+            body = file.read()
+    except OSError as error:
+        raise StorageError(f"cannot read the trace {path.name}: {error.strerror}") from error
+    fields = tuple(_field(entry, path.name) for entry in header["fields"])
+    width = 1 + len(fields)
+    if header["record_bytes"] != 8 * width:
+        raise StorageError(f"{path.name}: record_bytes does not fit {len(fields)} fields")
+    words = array("q")
+    words.frombytes(body[: len(body) // (8 * width) * 8 * width])
+    if sys.byteorder == "big":
+        words.byteswap()
+    times = words[0::width]
+    count = _written_count(times)
+    columns = tuple(words[index::width][:count] for index in range(1, width))
+    return Trace(str(header["name"]), int(header["interval_ns"]), fields, times[:count], columns)
+
+
+def read_traces(folder: Path) -> list[Trace]:
+    """Reads all traces of an attempt folder, in the order of their names.
+
+    Raises:
+        StorageError: one of them cannot be read.
+    """
+    return [read_trace(path) for path in sorted((folder / "trace").glob("*.trace"))]
+
+
+def write_csv(trace: Trace, out: TextIO) -> None:
+    """Writes a trace as CSV: t_mono_ns, then each field scaled; empty where a read failed."""
+    writer = csv.writer(out)
+    writer.writerow(["t_mono_ns", *(field.name for field in trace.fields)])
+    scales = [field.scale for field in trace.fields]
+    for t_mono_ns, *raws in zip(trace.times_ns, *trace.columns, strict=True):
+        row = ["" if raw == UNREAD else repr(raw * scale) for raw, scale in zip(raws, scales, strict=True)]
+        writer.writerow([t_mono_ns, *row])
+
+
+def _written_count(times: array[int]) -> int:
+    """Counts the records before the empty tail that a killed sampler leaves."""
+    count = len(times)
+    while count and times[count - 1] == 0:
+        count -= 1
+    return count
+
+
+def _header(line: bytes, name: str) -> dict[str, Any]:
+    try:
+        header = json.loads(line)
+    except ValueError as error:
+        raise StorageError(f"{name} does not begin with a JSON header") from error
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+        raise StorageError(f"{name} is not a trace of schema {SCHEMA}")
+    fields = header.get("fields")
+    if not isinstance(fields, list) or len(fields) > _MAX_FIELDS:
+        raise StorageError(f"{name}: the header lists no fields")
+    missing = {"name", "interval_ns", "record_bytes"} - header.keys()
+    if missing:
+        raise StorageError(f"{name}: the header lacks {', '.join(sorted(missing))}")
+    return header
+
+
+def _field(entry: Any, name: str) -> Field:
+    try:
+        return Field(
+            name=str(entry["name"]),
+            unit=str(entry["unit"]),
+            scale=float(entry["scale"]),
+            source=str(entry["source"]),
+            boundary=str(entry["boundary"]),
+            wrap_raw=int(entry.get("wrap_raw", 0)),
+        )
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise StorageError(f"{name}: a field of the header is incomplete") from error

@@ -1,0 +1,78 @@
+"""Step times and rates of training; pure.
+
+The first steps warm caches and allocators; they are left out of the
+distribution and of the rates, and their time stands alone in
+`time_to_first_step_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgerig.v1.attempt_pb2 import PHASE_TRAIN, PHASE_TRAIN_STEP, Measurement, TrainStep
+from edgerig_agent.measure.figures import Origin, figure, unavailable
+from edgerig_agent.measure.statistic import fewest_requests, is_admissible, median_interval, percentile
+
+WARMUP_STEPS = 3
+_PERCENTILES = ((0.50, "p50"), (0.90, "p90"))
+_S = 1e-9
+
+
+def warmup_count(step_count: int) -> int:
+    """Returns how many first steps are left out: three, but at most a third of all."""
+    return min(WARMUP_STEPS, step_count // 3)
+
+
+def training_figures(
+    steps: Sequence[TrainStep], train_begin_ns: int | None, flags: tuple[str, ...] = ()
+) -> list[Measurement]:
+    """Returns step times and rates of a run's training; none without steps.
+
+    Args:
+        steps: in order.
+        train_begin_ns: begin of the training phase, None where it was not marked.
+        flags: go on every figure.
+    """
+    if not steps:
+        return []
+    origin = Origin("worker", "host_monotonic", flags=flags)
+    kept = steps[warmup_count(len(steps)) :]
+    figures = _step_figures(kept, origin)
+    # Wall time between the first and the last step, with the loading of data in between.
+    elapsed_s = (kept[-1].end_mono_ns - kept[0].begin_mono_ns) * _S
+    if elapsed_s > 0:
+        tokens_per_s = sum(step.tokens for step in kept) / elapsed_s
+        samples_per_s = sum(step.samples for step in kept) / elapsed_s
+        count = len(kept)
+        figures.append(
+            figure("train_tokens_per_s", PHASE_TRAIN, "ratio", tokens_per_s, origin, sample_count=count)
+        )
+        figures.append(
+            figure("samples_per_s", PHASE_TRAIN, "ratio", samples_per_s, origin, sample_count=count)
+        )
+    if train_begin_ns is not None:
+        first_s = (steps[0].end_mono_ns - train_begin_ns) * _S
+        figures.append(figure("time_to_first_step_s", PHASE_TRAIN, "sum", first_s, origin, sample_count=1))
+    return figures
+
+
+def _step_figures(kept: Sequence[TrainStep], origin: Origin) -> list[Measurement]:
+    durations = sorted((step.end_mono_ns - step.begin_mono_ns) * _S for step in kept)
+    count = len(durations)
+    mean = sum(durations) / count
+    figures = [figure("step_s", PHASE_TRAIN_STEP, "mean", mean, origin, sample_count=count)]
+    for share, statistic in _PERCENTILES:
+        if not is_admissible(share, count):
+            reason = f"too_few_steps: {count} of the {fewest_requests(share)} that {statistic} needs"
+            figures.append(
+                unavailable("step_s", PHASE_TRAIN_STEP, statistic, reason, origin, sample_count=count)
+            )
+            continue
+        value = percentile(durations, share)
+        measured = figure("step_s", PHASE_TRAIN_STEP, statistic, value, origin, sample_count=count)
+        interval = median_interval(durations) if share == 0.5 else None
+        if interval:
+            measured.low, measured.high = interval
+            measured.interval_kind = "order_statistic_95"
+        figures.append(measured)
+    return figures

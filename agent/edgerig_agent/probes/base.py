@@ -1,0 +1,162 @@
+"""What a probe is: one family of sensors behind kept file descriptors.
+
+Knows nothing of schedules, traces or phases. This module and the probes stay
+on the standard library without `pathlib` and `dataclasses`: the sampler loads
+them, and its resident memory is part of what it must not disturb.
+"""
+
+# `os.path` on purpose, see above.
+# ruff: noqa: PTH110, PTH112, PTH119, PTH123, PTH208
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, Protocol
+
+# Stands in a trace for a field that could not be read; no sensor reaches it.
+UNREAD = -(2**63)
+
+POWER_W = "power_w"
+ENERGY_J = "energy_j"
+CURRENT_A = "current_a"
+VOLTAGE_V = "voltage_v"
+TEMPERATURE_C = "temperature_c"
+MEMORY_BYTES = "memory_bytes"
+PAGE_COUNT = "page_count"
+
+POWER_QUANTITIES = (POWER_W, ENERGY_J, CURRENT_A, VOLTAGE_V)
+
+
+class Channel(NamedTuple):
+    """One readable quantity of a sensor; value = raw x scale in the unit of `quantity`."""
+
+    # ina3221:1-0040:1:VDD_IN, rapl:package-0, nvml:0 ...
+    source: str
+    quantity: str
+    # The short word of edgerig.v1.Boundary; empty where no power is meant.
+    boundary: str
+    scale: float
+    # Range of a counter that wraps, in raw units; 0 = it does not.
+    wrap_raw: int = 0
+    # Empty when it can be read.
+    unavailable_reason: str = ""
+
+
+class Probe(Protocol):
+    """One family of sensors found on this device.
+
+    Attributes:
+        name: names the trace; unique among the probes of a device.
+        interval_ns: how often the sensors are worth reading.
+    """
+
+    name: str
+    interval_ns: int
+
+    def describe(self) -> tuple[Channel, ...]:
+        """Lists all channels found, readable or not; stays the same for the probe's life."""
+
+    def open(self) -> tuple[Channel, ...]:
+        """Opens what `read_all` needs; returns the channels it will read, in order."""
+
+    def read_all(self) -> list[int]:
+        """Reads every opened channel once; UNREAD where a read failed."""
+
+    def close(self) -> None:
+        """Closes the descriptors; may be called twice."""
+
+
+class Places(NamedTuple):
+    """Where the kernel shows its sensors; tests point it to a tree of plain files."""
+
+    sysfs: str
+    procfs: str
+    dev: str
+
+
+def places(root: str = "/") -> Places:
+    """Returns the places below `root`, the folder that stands for `/`.
+
+    A tree that has no `proc` of its own takes the real one: a device's sensors
+    can be replayed while memory is still this machine's. A folder that is
+    itself a sysfs (it has `class` or `bus`, not `sys`) is accepted too.
+    """
+    sysfs = f"{root}/sys"
+    if not os.path.isdir(sysfs):
+        sysfs = root
+    procfs = f"{root}/proc"
+    if not os.path.isdir(procfs):
+        procfs = "/proc"
+    return Places(sysfs, procfs, f"{root}/dev")
+
+
+class KeptFile:
+    """A sysfs or procfs file that stays open and is read again from its start.
+
+    Opening costs as much as reading; one `pread` on a kept descriptor makes a
+    scan four times cheaper.
+    """
+
+    def __init__(self, path: str, *, size_bytes: int = 64) -> None:
+        """Opens the file.
+
+        Raises:
+            OSError: it does not exist or may not be read.
+        """
+        self._size_bytes = size_bytes
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read_bytes(self) -> bytes:
+        """Returns the file's first bytes, empty when the kernel refuses."""
+        try:
+            return os.pread(self._fd, self._size_bytes, 0)
+        except OSError:
+            return b""
+
+    def read_int(self) -> int:
+        """Returns the number in the file, UNREAD when there is none (ENODATA of a disabled channel)."""
+        try:
+            return int(os.pread(self._fd, self._size_bytes, 0))
+        except (OSError, ValueError):
+            return UNREAD
+
+    def close(self) -> None:
+        """Closes the descriptor; may be called twice."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read_text(path: str) -> str:
+    """Returns a small file's text without surrounding space, empty when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4096).decode("utf-8", "replace").strip("\0 \t\r\n")
+    except OSError:
+        return ""
+
+
+def file_exists(path: str) -> bool:
+    """Tells whether there is something at `path`."""
+    return os.path.exists(path)
+
+
+def list_folder(path: str) -> list[str]:
+    """Returns the sorted names in a folder, none when it cannot be read."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+
+
+def why_unreadable(path: str) -> str:
+    """Returns why a file gives no number, empty when it gives one."""
+    name = os.path.basename(path)
+    try:
+        file = KeptFile(path)
+    except OSError as error:
+        return f"{name}: {error.strerror}"
+    try:
+        return "" if file.read_int() != UNREAD else f"{name} gives no number"
+    finally:
+        file.close()

@@ -1,0 +1,137 @@
+"""Power rails of Jetson modules: INA3221 by the kernel's own drivers.
+
+Reads the hwmon layout (JetPack 5 and later) and the iio layout of JetPack 4.
+Current and voltage are kept apart: they come from different conversions, and
+their product is taken when the trace is reduced.
+"""
+
+from __future__ import annotations
+
+from edgerig_agent.probes.base import (
+    CURRENT_A,
+    UNREAD,
+    VOLTAGE_V,
+    Channel,
+    KeptFile,
+    Places,
+    Probe,
+    list_folder,
+    read_text,
+    why_unreadable,
+)
+from edgerig_agent.probes.rails import rail_boundary
+
+# The mainline driver waits for a fresh conversion at every read, so voltage,
+# which moves slowly, is read every tenth time only.
+VOLTAGE_EVERY = 10
+
+_MILLI = 1e-3
+# Channel 7 is the sum of shunt voltages and no rail.
+_CHANNELS = (1, 2, 3)
+
+
+def discover(at: Places) -> list[Probe]:
+    """Finds the INA3221 chips by walking the i2c devices; hwmon numbers are not stable."""
+    devices = f"{at.sysfs}/bus/i2c/devices"
+    rails: list[_Rail] = []
+    for address in list_folder(devices):
+        folder = f"{devices}/{address}"
+        if read_text(f"{folder}/name") in ("ina3221", "ina3221x"):
+            rails += _hwmon_rails(folder, address) + _iio_rails(folder, address)
+    return [Ina3221(rails)] if rails else []
+
+
+class Ina3221:
+    """All INA3221 channels of one board."""
+
+    name = "ina3221"
+    interval_ns = 10_000_000
+
+    def __init__(self, rails: list[_Rail]) -> None:
+        self._rails = rails
+        self._open: list[_OpenRail] = []
+        self._tick = 0
+
+    def describe(self) -> tuple[Channel, ...]:
+        return tuple(channel for rail in self._rails for channel in rail.channels())
+
+    def open(self) -> tuple[Channel, ...]:
+        readable = [rail for rail in self._rails if not rail.reason]
+        self._open = [_OpenRail(rail) for rail in readable]
+        return tuple(channel for rail in readable for channel in rail.channels())
+
+    def read_all(self) -> list[int]:
+        fresh_voltage = self._tick % VOLTAGE_EVERY == 0
+        self._tick += 1
+        values: list[int] = []
+        for rail in self._open:
+            values += rail.read(fresh_voltage)
+        return values
+
+    def close(self) -> None:
+        for rail in self._open:
+            rail.close()
+        self._open = []
+
+
+class _Rail:
+    """Files of one rail, and whether they can be read."""
+
+    def __init__(self, source: str, label: str, current_path: str, voltage_path: str) -> None:
+        self.source = source
+        self.boundary = rail_boundary(label)
+        self.current_path = current_path
+        self.voltage_path = voltage_path
+        self.reason = why_unreadable(current_path) or why_unreadable(voltage_path)
+
+    def channels(self) -> tuple[Channel, Channel]:
+        return (
+            Channel(self.source, CURRENT_A, self.boundary, _MILLI, 0, self.reason),
+            Channel(self.source, VOLTAGE_V, self.boundary, _MILLI, 0, self.reason),
+        )
+
+
+class _OpenRail:
+    def __init__(self, rail: _Rail) -> None:
+        self._current = KeptFile(rail.current_path)
+        self._voltage = KeptFile(rail.voltage_path)
+        self._last_voltage = UNREAD
+
+    def read(self, fresh_voltage: bool) -> tuple[int, int]:
+        current = self._current.read_int()
+        if fresh_voltage or self._last_voltage == UNREAD:
+            self._last_voltage = self._voltage.read_int()
+        return current, self._last_voltage
+
+    def close(self) -> None:
+        self._current.close()
+        self._voltage.close()
+
+
+def _hwmon_rails(folder: str, address: str) -> list[_Rail]:
+    rails = []
+    for name in list_folder(f"{folder}/hwmon"):
+        base = f"{folder}/hwmon/{name}"
+        for channel in _CHANNELS:
+            label = read_text(f"{base}/in{channel}_label")
+            if label and label != "NC":
+                source = f"ina3221:{address}:{channel}:{label}"
+                current = f"{base}/curr{channel}_input"
+                rails.append(_Rail(source, label, current, f"{base}/in{channel}_input"))
+    return rails
+
+
+def _iio_rails(folder: str, address: str) -> list[_Rail]:
+    rails = []
+    for name in list_folder(folder):
+        if not name.startswith("iio:device"):
+            continue
+        base = f"{folder}/{name}"
+        for index in range(len(_CHANNELS)):
+            label = read_text(f"{base}/rail_name_{index}")
+            if label and label != "NC":
+                source = f"ina3221:{address}:{index + 1}:{label}"
+                current = f"{base}/in_current{index}_input"
+                voltage = f"{base}/in_voltage{index}_input"
+                rails.append(_Rail(source, label, current, voltage))
+    return rails

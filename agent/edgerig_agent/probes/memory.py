@@ -1,0 +1,108 @@
+"""System memory: what is available, free swap, and pages that came back from swap.
+
+System figures are the truth on boards whose GPU shares the memory: allocations
+of the GPU stand in no process's resident set.
+"""
+
+from __future__ import annotations
+
+from edgerig_agent.probes.base import MEMORY_BYTES, PAGE_COUNT, UNREAD, Channel, KeptFile, Places, Probe
+
+AVAILABLE = "proc:meminfo:MemAvailable"
+SWAP_FREE = "proc:meminfo:SwapFree"
+SWAPPED_IN = "proc:vmstat:pswpin"
+MAJOR_FAULTS = "proc:vmstat:pgmajfault"
+
+_KIB = 1024.0
+
+
+def discover(at: Places) -> list[Probe]:
+    """Returns the probes of the kernel's memory figures."""
+    meminfo = _Words(
+        "memory",
+        20_000_000,
+        f"{at.procfs}/meminfo",
+        2048,
+        (
+            (b"MemAvailable:", Channel(AVAILABLE, MEMORY_BYTES, "", _KIB)),
+            (b"SwapFree:", Channel(SWAP_FREE, MEMORY_BYTES, "", _KIB)),
+        ),
+    )
+    vmstat = _Words(
+        "paging",
+        1_000_000_000,
+        f"{at.procfs}/vmstat",
+        16384,
+        (
+            (b"pswpin ", Channel(SWAPPED_IN, PAGE_COUNT, "", 1.0)),
+            (b"pgmajfault ", Channel(MAJOR_FAULTS, PAGE_COUNT, "", 1.0)),
+        ),
+    )
+    return [meminfo, vmstat]
+
+
+class _Words:
+    """Numbers after fixed words of one procfs file, read with one call."""
+
+    def __init__(
+        self,
+        name: str,
+        interval_ns: int,
+        path: str,
+        size_bytes: int,
+        wanted: tuple[tuple[bytes, Channel], ...],
+    ) -> None:
+        self.name = name
+        self.interval_ns = interval_ns
+        self._path = path
+        self._size_bytes = size_bytes
+        text = self._first_text()
+        self._wanted = [
+            (
+                word,
+                channel if word in text else channel._replace(unavailable_reason=f"{path} does not show it"),
+            )
+            for word, channel in wanted
+        ]
+        self._words: list[bytes] = []
+        self._file: KeptFile | None = None
+
+    def describe(self) -> tuple[Channel, ...]:
+        return tuple(channel for _, channel in self._wanted)
+
+    def open(self) -> tuple[Channel, ...]:
+        readable = [(word, channel) for word, channel in self._wanted if not channel.unavailable_reason]
+        self._words = [word for word, _ in readable]
+        if readable:
+            self._file = KeptFile(self._path, size_bytes=self._size_bytes)
+        return tuple(channel for _, channel in readable)
+
+    def read_all(self) -> list[int]:
+        text = self._file.read_bytes() if self._file else b""
+        return [number_after(text, word) for word in self._words]
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    def _first_text(self) -> bytes:
+        try:
+            file = KeptFile(self._path, size_bytes=self._size_bytes)
+        except OSError:
+            return b""
+        try:
+            return file.read_bytes()
+        finally:
+            file.close()
+
+
+def number_after(text: bytes, word: bytes) -> int:
+    """Returns the first number behind `word`, UNREAD when the word or number is not there."""
+    begin = text.find(word)
+    if begin < 0:
+        return UNREAD
+    digits = text[begin + len(word) : begin + len(word) + 32].split(None, 1)
+    try:
+        return int(digits[0])
+    except (IndexError, ValueError):
+        return UNREAD
