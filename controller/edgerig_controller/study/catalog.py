@@ -139,7 +139,9 @@ def local_catalog(python: str = sys.executable) -> dict[str, Any]:
     try:
         document = json.loads(done.stdout)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"the workload's catalogue is not JSON: {error}", hint=" ".join(command)) from error
+        raise ProtocolError(
+            f"the workload's catalogue is not JSON: {error}", hint=" ".join(command)
+        ) from error
     if not isinstance(document, dict):
         raise ProtocolError("the workload's catalogue is not a JSON object", hint=" ".join(command))
     parse(document)

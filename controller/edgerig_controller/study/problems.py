@@ -73,7 +73,9 @@ def parse(document: Document) -> tuple[Study | None, list[Problem]]:
     if not isinstance(document.value, dict):
         place = document.place(())
         found = shown(document.value)
-        return None, [Problem(place, f"expected a mapping, found {found}", "`edgerig init` writes an example")]
+        return None, [
+            Problem(place, f"expected a mapping, found {found}", "`edgerig init` writes an example")
+        ]
     value = copy.deepcopy(document.value)
     study, problems = _attempt(value, document)
     if study is not None:
@@ -119,13 +121,16 @@ def _faults(error: ValidationError, value: Any) -> list[tuple[str, Path]]:
 
 def _existing(path: Path, value: Any) -> Path:
     for position, step in enumerate(path):
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
-        else:
+        if not _holds(value, step):
             return path[:position]
+        value = value[step]
     return path
+
+
+def _holds(value: Any, step: str | int) -> bool:
+    if isinstance(value, dict):
+        return step in value
+    return isinstance(value, list) and isinstance(step, int) and step < len(value)
 
 
 def _problem(kind: str, path: Path, value: Any, document: Document) -> Problem:
@@ -137,7 +142,9 @@ def _problem(kind: str, path: Path, value: Any, document: Document) -> Problem:
         return Problem(document.place(path[:-1]), f"the key `{key}` is missing; expected {describe(node)}")
     found = _value_at(path, value)
     if isinstance(found, str) and kind == "value_error":
-        return Problem(document.place(path), f"expected bytes, such as 2147483648 or 2GiB, found {shown(found)}")
+        return Problem(
+            document.place(path), f"expected bytes, such as 2147483648 or 2GiB, found {shown(found)}"
+        )
     options = [str(option) for option in node.get("enum", ())]
     hint = nearest(found, options) if options and isinstance(found, str) else ""
     named = f"`{_dotted(path)}`: " if path else ""
@@ -164,12 +171,15 @@ def _renamed(path: Path) -> Path:
 def _repair(value: Any, kind: str, path: Path) -> None:
     if not path or kind == "missing":
         return
+    if _existing(path, value) != path:
+        # An outer fault was mended before and took this one with it.
+        return
     holder = _value_at(path[:-1], value)
     last = path[-1]
-    if isinstance(holder, dict) and last in holder:
+    if isinstance(holder, dict):
         removed = holder.pop(last)
         right = _renamed(path)[-1] if kind == "extra_forbidden" else ""
         if right and right not in holder:
             holder[right] = removed
-    elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
+    else:
         del holder[last]

@@ -17,9 +17,10 @@ Node = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PAGE_HEAD = """# The study file
 
-This page is generated from the schema that `edgerig schema` prints (`python -m edgerig_controller.study.schema`).
-A study file is YAML 1.2, at most 1 MiB. Unknown keys are errors. Which methods, compressions, tasks and metrics
-exist, and their parameters, is said by the workload's catalogue: `python -m edgerig_workload catalog`.
+This page is generated from the schema that `edgerig schema` prints
+(`python -m edgerig_controller.study.schema`). A study file is YAML 1.2, at most 1 MiB. Unknown keys are errors.
+Which methods, compressions, tasks and metrics exist, and their parameters, is said by the workload's catalogue:
+`python -m edgerig_workload catalog`.
 """
 # Where a mapping stands in the file, and what the schema calls it.
 _TABLES = (
@@ -131,8 +132,8 @@ def _either(words: list[str]) -> str:
 
 def _range(node: Node) -> str:
     if "exclusiveMinimum" in node:
-        low = f" above {_number(node['exclusiveMinimum'])}"
-        return f"{low}, at most {_number(node['maximum'])}" if "maximum" in node else low
+        above = f" above {_number(node['exclusiveMinimum'])}"
+        return f"{above}, at most {_number(node['maximum'])}" if "maximum" in node else above
     low, high = node.get("minimum"), node.get("maximum")
     if low is not None and high is not None:
         return f" from {_number(low)} to {_number(high)}"

@@ -73,25 +73,31 @@ class Choice(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, Scalar]
 
-    kind: Text = Field(description="Name of the method or compression; `python -m edgerig_workload catalog` lists them.")
+    kind: Text = Field(
+        description="Name of the method or compression; `python -m edgerig_workload catalog` lists them."
+    )
 
 
+_NONE = Choice.model_validate({"kind": "none"})
 ChoiceLevel: TypeAlias = Annotated[
-    Choice, BeforeValidator(_choice, json_schema_input_type=Choice | str), Field(description="A kind alone, or a kind with parameters.")
+    Choice,
+    BeforeValidator(_choice, json_schema_input_type=Choice | str),
+    Field(description="A kind alone, or a kind with parameters."),
 ]
 _HistoryInput: TypeAlias = Annotated[int, Field(ge=-1, le=1_000_000)] | Literal["all"]
 HistoryLevel: TypeAlias = Annotated[
     Annotated[int, Field(ge=-1, le=1_000_000)],
     BeforeValidator(_history, json_schema_input_type=_HistoryInput),
-    Field(description="Profile items per user that a method may use, the latest ones; `all` (or -1) for all of them."),
 ]
 
 
 class Devices(_Frozen):
     """Which devices may run the trials: by name, or by having all of the labels."""
 
-    names: tuple[Name, ...] = Field((), max_length=1000, description="Ids of enrolled devices.")
-    labels: tuple[Name, ...] = Field((), max_length=32, description="A device must carry all of them.")
+    names: tuple[Name, ...] = Field(default=(), max_length=1000, description="Ids of enrolled devices.")
+    labels: tuple[Name, ...] = Field(
+        default=(), max_length=32, description="A device must carry all of them."
+    )
 
 
 class TaskEntry(_Frozen):
@@ -101,20 +107,32 @@ class TaskEntry(_Frozen):
     source: Literal["synthetic", "jsonl"] = Field(
         description="`synthetic`: LaMP-shaped data made by edgerig. `jsonl`: a file of your own."
     )
-    path: Text | None = Field(None, description="The file, relative to the study file. Only with `jsonl`.")
-    users: int | None = Field(None, ge=1, le=100_000, description="Users to make. Only with `synthetic`; 40.")
+    path: Text | None = Field(
+        default=None, description="The file, relative to the study file. Only with `jsonl`."
+    )
+    users: int | None = Field(
+        default=None, ge=1, le=100_000, description="Users to make. Only with `synthetic`; 40."
+    )
     items_per_user: int | None = Field(
-        None, ge=1, le=10_000, description="Questions per user. Only with `synthetic`; 4."
+        default=None, ge=1, le=10_000, description="Questions per user. Only with `synthetic`; 4."
     )
     kind: Literal["classification", "rating", "generation"] | None = Field(
-        None, description="How outputs are compared. Needed with `jsonl`, and only there."
+        default=None, description="How outputs are compared. Needed with `jsonl`, and only there."
     )
-    metric: Text | None = Field(None, description="Item score; by default the first that fits the kind.")
+    metric: Text | None = Field(
+        default=None, description="Item score; by default the first that fits the kind."
+    )
     labels: tuple[Text, ...] | None = Field(
-        None, min_length=2, max_length=10_000, description="Closed set of outputs; by default those of the file."
+        default=None,
+        min_length=2,
+        max_length=10_000,
+        description="Closed set of outputs; by default those of the file.",
     )
     answer_tokens: int | None = Field(
-        None, ge=1, le=4096, description="Longest answer in tokens; by default the catalogue's for the kind."
+        default=None,
+        ge=1,
+        le=4096,
+        description="Longest answer in tokens; by default the catalogue's for the kind.",
     )
 
 
@@ -131,13 +149,13 @@ class Factors(_Frozen):
         min_length=1, max_length=1000, description="How the model is made personal; `none` for not at all."
     )
     compression: tuple[ChoiceLevel, ...] = Field(
-        (Choice(kind="none"),), min_length=1, max_length=1000, description="How the weights are compressed."
+        default=(_NONE,), min_length=1, max_length=1000, description="How the weights are compressed."
     )
     history: tuple[HistoryLevel, ...] = Field(
-        (16,),
+        default=(16,),
         min_length=1,
         max_length=1000,
-        description="Profile items per user that a method may use, the latest ones; `all` (or -1) for all of them.",
+        description="Latest profile items per user that a method may use; `all` (or -1) for all of them.",
     )
 
 
@@ -157,22 +175,28 @@ class Exclude(BaseModel):
 class TrainBudget(_Frozen):
     """Stop rules of training, whichever comes first; 0 means not limited by it."""
 
-    samples: int = Field(0, ge=0, le=_COUNT_MOST)
-    tokens: int = Field(0, ge=0, le=_COUNT_MOST)
-    steps: int = Field(0, ge=0, le=_COUNT_MOST)
-    duration_s: float = Field(0.0, ge=0, le=_DAYS_30_S)
-    energy_j: float = Field(0.0, ge=0, le=1e12)
+    samples: int = Field(default=0, ge=0, le=_COUNT_MOST)
+    tokens: int = Field(default=0, ge=0, le=_COUNT_MOST)
+    steps: int = Field(default=0, ge=0, le=_COUNT_MOST)
+    duration_s: float = Field(default=0.0, ge=0, le=_DAYS_30_S)
+    energy_j: float = Field(default=0.0, ge=0, le=1e12)
 
 
 class AttemptBudget(_Frozen):
     """Limits of one attempt."""
 
     duration_s: float = Field(
-        3600.0, gt=0, le=_DAYS_30_S, description="Wall time after which the attempt ends with class `timeout`."
+        default=3600.0,
+        gt=0,
+        le=_DAYS_30_S,
+        description="Wall time after which the attempt ends with class `timeout`.",
     )
     memory: Annotated[
         int, Field(ge=0, le=2**53), BeforeValidator(_bytes, json_schema_input_type=int | str)
-    ] = Field(0, description="Address-space limit that emulates a smaller box (`2GiB`, or bytes); 0 means none.")
+    ] = Field(
+        default=0,
+        description="Address-space limit that emulates a smaller box (`2GiB`, or bytes); 0 means none.",
+    )
 
 
 class Budgets(_Frozen):
@@ -185,10 +209,10 @@ class Budgets(_Frozen):
 class Inference(_Frozen):
     """The inference profile; lengths are forced so that the work is the same for all."""
 
-    prompt_tokens: int = Field(64, ge=1, le=1_000_000)
-    new_tokens: int = Field(32, ge=1, le=100_000)
-    batch: int = Field(1, ge=1, le=4096)
-    requests: int = Field(20, ge=1, le=100_000)
+    prompt_tokens: int = Field(default=64, ge=1, le=1_000_000)
+    new_tokens: int = Field(default=32, ge=1, le=100_000)
+    batch: int = Field(default=1, ge=1, le=4096)
+    requests: int = Field(default=20, ge=1, le=100_000)
 
 
 class Claim(_Frozen):
@@ -197,14 +221,17 @@ class Claim(_Frozen):
     id: Name
     better: Selector
     than: Selector
-    metric: Text = Field(description="A metric of the catalogue (`accuracy`), or a measured figure (`ttft_s`).")
+    metric: Text = Field(
+        description="A metric of the catalogue (`accuracy`), or a measured figure (`ttft_s`)."
+    )
     margin: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         description="Least difference that counts, in the figure's unit; for ratios in points of a hundred.",
     )
     direction: Literal["larger", "smaller"] | None = Field(
-        None, description="Which is better. Known for metrics of the catalogue, needed for measured figures."
+        default=None,
+        description="Which is better. Known for metrics of the catalogue, needed for measured figures.",
     )
 
 
@@ -214,20 +241,28 @@ class Study(_Frozen):
     edgerig: Literal[1] = Field(description="Version of this schema.")
     name: Name = Field(description="Short name; letters, digits, `.`, `_` and `-`.")
     protocol: Literal["quick", "standard", "publishable"] = Field(
-        "standard", description="How long idles, warm-up and measured windows are."
+        default="standard", description="How long idles, warm-up and measured windows are."
     )
     devices: Devices = Devices(labels=("local",))
     seeds: tuple[Annotated[int, Field(ge=0, le=SEED_MOST)], ...] = Field(
-        (1,), min_length=1, max_length=10_000, description="Every cell is run once with each of them."
+        default=(1,), min_length=1, max_length=10_000, description="Every cell is run once with each of them."
     )
-    repeats: int = Field(1, ge=1, le=1000, description="Attempts of each cell and seed.")
-    tasks: tuple[TaskEntry, ...] = Field(min_length=1, max_length=1000, description="Crossed with the factors.")
+    repeats: int = Field(default=1, ge=1, le=1000, description="Attempts of each cell and seed.")
+    tasks: tuple[TaskEntry, ...] = Field(
+        min_length=1, max_length=1000, description="Crossed with the factors."
+    )
     factors: Factors
-    exclude: tuple[Exclude, ...] = Field((), max_length=1000, description="Combinations that are not run.")
+    exclude: tuple[Exclude, ...] = Field(
+        default=(), max_length=1000, description="Combinations that are not run."
+    )
     budgets: Budgets = Budgets()
     inference: Inference = Inference()
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="`auto`: the checkpoint's own on an accelerator, float32 on a processor."
+        default="auto", description="`auto`: the checkpoint's own on an accelerator, float32 on a processor."
     )
-    threads: int = Field(0, ge=0, le=4096, description="Threads of the tensor library; 0 leaves its default.")
-    claims: tuple[Claim, ...] = Field((), max_length=1000, description="What is to be tested, fixed in advance.")
+    threads: int = Field(
+        default=0, ge=0, le=4096, description="Threads of the tensor library; 0 leaves its default."
+    )
+    claims: tuple[Claim, ...] = Field(
+        default=(), max_length=1000, description="What is to be tested, fixed in advance."
+    )

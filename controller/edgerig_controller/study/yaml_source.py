@@ -100,7 +100,9 @@ def read(text: str, origin: str) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = (mark.line, mark.column) if mark else (0, 0)
-        reader.report(at, f"not valid YAML: {error.problem or error.context}", "check indentation and brackets")
+        reader.report(
+            at, f"not valid YAML: {error.problem or error.context}", "check indentation and brackets"
+        )
         raise StudyProblems(reader.problems) from error
     except YAMLError as error:
         reader.report((0, 0), f"not valid YAML: {str(error).splitlines()[0]}")
@@ -236,10 +238,14 @@ class _Reader:
 
     def _place_key(self, holder: _Open, value: Any, mark: _Mark) -> None:
         if not isinstance(value, str):
-            self._stop(mark, f"a key must be text, found {value!r}", f'write "{value}" in quotes if it is one')
+            self._stop(
+                mark, f"a key must be text, found {value!r}", f'write "{value}" in quotes if it is one'
+            )
         holder.key = value
         if value in holder.value:
             first = self.keys[(*holder.path, value)]
-            self.report(mark, f"the key `{value}` was given before, on line {first[0] + 1}", "keep one of the two")
+            self.report(
+                mark, f"the key `{value}` was given before, on line {first[0] + 1}", "keep one of the two"
+            )
         else:
             self.keys[(*holder.path, value)] = mark
