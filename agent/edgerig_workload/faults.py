@@ -1,0 +1,94 @@
+"""What can go wrong in a worker, each with its failure class.
+
+Classifies exceptions by type and by what the libraries write in them. Knows
+nothing of signals and exit codes: those are for the process that watches.
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from dataclasses import dataclass
+
+from edgerig_workload.tasks.items import DataFault
+
+MESSAGE_CHARS = 4_000
+TRACEBACK_CHARS = 16_000
+
+# What torch, glibc and the loader write when memory is refused.
+_NO_MEMORY_TEXTS = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory: you tried to allocate",
+    "failed to map segment from shared object",
+    "std::bad_alloc",
+)
+# A limit on private memory stops thread stacks as well.
+_NO_THREAD_TEXTS = ("can't start new thread",)
+_NO_KERNEL_TEXTS = ("no kernel image is available", "no available kernel")
+
+_INSTALL = {
+    "torch": "a torch build for this board, for example: make install TORCH=cpu",
+    "numpy": "pip install numpy",
+}
+
+
+class WorkerFault(Exception):  # noqa: N818 - it names what went wrong in the worker
+    """A failure whose class is known where it happens. `failure_class` is the short word."""
+
+    def __init__(self, failure_class: str, message: str) -> None:
+        super().__init__(message)
+        self.failure_class = failure_class
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception as it is reported: short class word, bounded message and traceback."""
+
+    failure_class: str
+    message: str
+    traceback: str
+
+
+def classify(error: BaseException) -> Failure:
+    """Give an exception its failure class, with message and traceback of bounded length."""
+    failure_class, message = _class_and_message(error)
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return Failure(failure_class, message[:MESSAGE_CHARS], trace[-TRACEBACK_CHARS:])
+
+
+def _class_and_message(error: BaseException) -> tuple[str, str]:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, WorkerFault):
+        return error.failure_class, error.message
+    if isinstance(error, DataFault):
+        return "bad_data", error.message
+    # By name, so that nothing here imports torch.
+    if any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return "oom_cuda", text
+    if _is_out_of_host_memory(error):
+        return "oom_host", text
+    if isinstance(error, ModuleNotFoundError):
+        name = (error.name or "").partition(".")[0]
+        return "not_installed", f"the library {name!r} is missing; install it: {_install(name)}"
+    if isinstance(error, RuntimeError) and any(part in text.lower() for part in _NO_KERNEL_TEXTS):
+        return "kernel_missing", text
+    return "worker_error", text
+
+
+def _is_out_of_host_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, RuntimeError) and any(part in text for part in _NO_THREAD_TEXTS):
+        return True
+    return isinstance(error, (RuntimeError, ImportError, OSError)) and any(
+        part in text for part in _NO_MEMORY_TEXTS
+    )
+
+
+def _install(name: str) -> str:
+    return _INSTALL.get(name, f"pip install {name}" if name else "pip install 'edgerig[workload]'")

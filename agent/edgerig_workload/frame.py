@@ -1,0 +1,180 @@
+"""One attempt from import to the last idle: the order of phases that every trial shares.
+
+Methods, compressions and tasks plug in; this module knows none of them by name
+but the one that needs no model. torch is imported inside the phase that counts it.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from edgerig_workload.catalog import COMPRESSIONS, METHODS
+from edgerig_workload.events import Events
+from edgerig_workload.faults import WorkerFault
+from edgerig_workload.phases import Marks
+from edgerig_workload.protocol import RULES, Rules
+from edgerig_workload.trial import Trial
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where an attempt finds its model and data, and where its products go; None = not given."""
+
+    model: Path | None
+    data: Path | None
+    out: Path
+
+
+@dataclass
+class Attempt:
+    """One run of the worker. `facts` grows as things become known."""
+
+    trial: Trial
+    folders: Folders
+    events: Events
+    marks: Marks
+    began_mono_ns: int
+    limit_label: str = ""
+    sleep: Callable[[float], None] = time.sleep
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Go through all phases.
+
+        Raises:
+            WorkerFault, DataFault, MemoryError and what the libraries raise.
+        """
+        self.facts["python"] = platform.python_version()
+        if not METHODS[self.trial.method.kind]["needs_model"]:
+            self._spin()
+            return
+        with self.marks.phase("import", began_mono_ns=self.began_mono_ns):
+            modules = ["torch", "transformers", *_required(self.trial)]
+            for name in modules:
+                import_module(name)
+            # Only now: these modules import torch at their top.
+            from edgerig_workload import models
+        self._run_model(models, RULES[self.trial.protocol])
+
+    def report_facts(self) -> None:
+        """Emit what is known of this worker so far; the last report is the complete one."""
+        self.events.emit("facts", self.facts)
+
+    def _spin(self) -> None:
+        from edgerig_workload.learn.spin import spin
+
+        with self.marks.phase("import", began_mono_ns=self.began_mono_ns):
+            self.facts |= {"device": self._labelled("cpu"), "threads": 1}
+        with self.marks.phase("train"):
+            training = spin(self.trial.method.number("duration_s"))
+        training.report(self.events)
+        self.facts |= training.facts()
+
+    def _run_model(self, models: Any, rules: Rules) -> None:
+        import torch
+
+        from edgerig_workload import accelerator, compress
+
+        trial = self.trial
+        device = models.runtime(trial.threads)
+        _seed(trial.seed)
+        if device.type == "cuda":
+            self.marks.watch(accelerator.Cuda())
+        self.facts |= {
+            **_versions(),
+            "device": self._labelled(accelerator.name(device)),
+            "threads": torch.get_num_threads(),
+        }
+        self._idle("idle_pre", rules)
+        if self.folders.model is None:
+            raise WorkerFault("bad_model", "no model folder was given")
+        questions = self._questions()
+        with self.marks.phase("load"):
+            loaded = models.load(self.folders.model, trial.dtype, device)
+        transform = compress.transform(trial.compression.kind)
+        if trial.compression.kind == "none":
+            compressed = transform(loaded, trial.compression)
+        else:
+            with self.marks.phase("compress"):
+                compressed = transform(loaded, trial.compression)
+        self.facts |= {
+            "dtype": compressed.loaded.dtype,
+            "parameter_count": compressed.loaded.parameter_count,
+            "weights_bytes": compressed.loaded.weights_bytes,
+            "kernel": compressed.kernel,
+        }
+        self.report_facts()
+        self._idle("idle_resident", rules)
+        self._work(compressed.loaded, questions, rules)
+        self._idle("idle_post", rules)
+
+    def _work(self, loaded: Any, questions: Any, rules: Rules) -> None:
+        from edgerig_workload.evaluate import evaluate
+        from edgerig_workload.infer import profile
+        from edgerig_workload.learn import method
+        from edgerig_workload.learn.context import Context
+
+        trial = self.trial
+        context = Context(trial, loaded, questions, self.marks, self.events, self.folders.out)
+        learned = method(trial.method.kind)(context)
+        self.facts |= learned.facts
+        if trial.inference.requests:
+            prepared = profile.prepare(loaded, trial.inference)
+            with self.marks.phase("warmup"):
+                profile.warm_up(prepared, rules)
+            profile.measure(prepared, rules, self.marks, self.events)
+        if questions is not None:
+            evaluate(context, learned)
+
+    def _questions(self) -> Any:
+        from edgerig_workload.learn.context import Questions
+        from edgerig_workload.tasks.items import load
+        from edgerig_workload.tasks.spec import TaskSpec
+
+        if not self.trial.task:
+            return None
+        spec = TaskSpec.from_trial(self.trial.task)
+        if self.folders.data is None:
+            raise WorkerFault("bad_data", f"task {spec.name!r} has no data file")
+        return Questions(spec, load(self.folders.data))
+
+    def _idle(self, phase: str, rules: Rules) -> None:
+        with self.marks.phase(phase):
+            self.sleep(rules.idle_s)
+
+    def _labelled(self, device: str) -> str:
+        return f"{device}, {self.limit_label}" if self.limit_label else device
+
+
+def _required(trial: Trial) -> list[str]:
+    method: Mapping[str, Any] = METHODS[trial.method.kind]
+    return [*method["requires"], *COMPRESSIONS[trial.compression.kind]["requires"]]
+
+
+def _versions() -> dict[str, str]:
+    return {name: _version(name) for name in ("torch", "transformers", "peft")}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        # A board's own build may come without a distribution record.
+        return ""
+
+
+def _seed(seed: int) -> None:
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)

@@ -1,0 +1,149 @@
+"""The inference profile: requests of forced lengths, stamped on the host token by token.
+
+A request is accepted, tokenised, prefilled and decoded to exactly `new_tokens`
+tokens whatever the model says, so that every trial does the same work. Timed
+requests are undisturbed: Python's cyclic collector is off, nothing is written,
+no counter is reset. Peak memory of prefill and decode comes from one more
+request after the timed block.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from edgerig_workload.events import Events
+from edgerig_workload.faults import WorkerFault
+from edgerig_workload.infer.steps import begin
+from edgerig_workload.models import Loaded
+from edgerig_workload.phases import Marks, no_collection
+from edgerig_workload.protocol import Rules
+from edgerig_workload.trial import Inference
+
+_WORDS = ("the", "small", "house", "by", "a", "river", "was", "old", "and", "its", "garden", "green")
+
+
+@dataclass
+class Stamps:
+    """When one request was accepted, reached the model and gave each token (monotonic ns)."""
+
+    accept_mono_ns: int
+    model_mono_ns: int = 0
+    token_mono_ns: list[int] = field(default_factory=list)
+
+    def gap_median_s(self) -> float:
+        """Return the median gap between tokens, or the whole time where there is one token."""
+        times = self.token_mono_ns
+        if len(times) < 2:
+            return (times[-1] - self.accept_mono_ns) / 1e9
+        return statistics.median(after - before for before, after in pairwise(times)) / 1e9
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that one request needs; `text` tokenises to at least `prompt_tokens` tokens."""
+
+    loaded: Loaded
+    shape: Inference
+    text: str
+    clock: Callable[[], int] = time.monotonic_ns
+
+    def request(self) -> Stamps:
+        """Run one request and return its stamps."""
+        stamps = Stamps(self.clock())
+        steps = begin(self.loaded, self._prompts())
+        stamps.model_mono_ns = self.clock()
+        steps.prefill()
+        stamps.token_mono_ns.append(self.clock())
+        for _ in range(self.shape.new_tokens - 1):
+            steps.decode()
+            stamps.token_mono_ns.append(self.clock())
+        return stamps
+
+    def _prompts(self) -> list[list[int]]:
+        return [self.loaded.encode(self.text)[: self.shape.prompt_tokens] for _ in range(self.shape.batch)]
+
+    def instrumented(self, marks: Marks) -> None:
+        """Run one request with its prefill and its decode marked as phases."""
+        steps = begin(self.loaded, self._prompts())
+        with marks.phase("prefill"):
+            steps.prefill()
+        if self.shape.new_tokens > 1:
+            with marks.phase("decode"):
+                for _ in range(self.shape.new_tokens - 1):
+                    steps.decode()
+
+
+def prepare(loaded: Loaded, shape: Inference) -> Profile:
+    """Make the prompt of a profile.
+
+    Raises:
+        WorkerFault: the lengths exceed the model's context (precondition), or the
+            tokenizer makes no tokens out of plain words (bad_model).
+    """
+    if shape.prompt_tokens + shape.new_tokens > loaded.max_tokens:
+        raise WorkerFault(
+            "precondition",
+            f"inference.prompt_tokens + new_tokens is {shape.prompt_tokens + shape.new_tokens}; "
+            f"the model's context holds {loaded.max_tokens}",
+        )
+    return Profile(loaded, shape, prompt_text(loaded, shape.prompt_tokens))
+
+
+def prompt_text(loaded: Loaded, token_count: int) -> str:
+    """Return the shortest run of fixed words that has at least `token_count` tokens.
+
+    Raises:
+        WorkerFault: of class bad_model, where words make no tokens.
+    """
+    count = 1
+
+    def text(words: int) -> str:
+        return " ".join(_WORDS[place % len(_WORDS)] for place in range(words))
+
+    while len(loaded.encode(text(count))) < token_count:
+        count *= 2
+        if count > 4 * max(token_count, len(_WORDS)):
+            raise WorkerFault("bad_model", "the tokenizer makes no tokens out of plain English words")
+    low = count // 2
+    while count - low > 1:
+        middle = (low + count) // 2
+        low, count = (middle, count) if len(loaded.encode(text(middle))) < token_count else (low, middle)
+    return text(count)
+
+
+def warm_up(profile: Profile, rules: Rules) -> None:
+    """Run requests until the protocol's warm-up rule is met."""
+    medians_s: list[float] = []
+    while not rules.warm(medians_s):
+        medians_s.append(profile.request().gap_median_s())
+
+
+def measure(profile: Profile, rules: Rules, marks: Marks, events: Events) -> None:
+    """Run the measured block, report its requests, then run one more for peak memory."""
+    requests: list[Stamps] = []
+    with no_collection(), marks.phase("inference"):
+        began_mono_ns = profile.clock()
+        while not rules.measured(
+            len(requests), (profile.clock() - began_mono_ns) / 1e9, profile.shape.requests
+        ):
+            requests.append(profile.request())
+    for index, stamps in enumerate(requests):
+        events.emit("request", _event(index, stamps, profile.shape))
+    profile.instrumented(marks)
+
+
+def _event(index: int, stamps: Stamps, shape: Inference) -> dict[str, Any]:
+    return {
+        "index": index,
+        "accept_mono_ns": stamps.accept_mono_ns,
+        "model_mono_ns": stamps.model_mono_ns,
+        "token_mono_ns": stamps.token_mono_ns,
+        "tokens_in": shape.prompt_tokens,
+        "tokens_out": len(stamps.token_mono_ns),
+        "batch": shape.batch,
+    }

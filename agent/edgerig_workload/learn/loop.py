@@ -1,0 +1,69 @@
+"""The training loop: batches in, steps out, with exact counts of steps, samples, tokens and seconds.
+
+Steps are kept in memory while they run and reported when training is over. The
+duration is that of the steps themselves, so that set-up does not count.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from edgerig_workload.faults import WorkerFault
+from edgerig_workload.learn.budget import next_batch, stopped_by
+from edgerig_workload.learn.estimators import Estimator
+from edgerig_workload.learn.examples import Batch
+from edgerig_workload.learn.optimisers import Optimiser
+from edgerig_workload.learn.training import Training
+from edgerig_workload.trial import TrainBudget
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The parts of a training. `make_batch` gets places of samples; `places` never ends."""
+
+    estimator: Estimator
+    optimiser: Optimiser
+    make_batch: Callable[[Sequence[int]], Batch]
+    places: Iterator[int]
+    batch: int
+    budget: TrainBudget
+    clock: Callable[[], int] = time.monotonic_ns
+
+    def run(self, training: Training) -> None:
+        """Train until the budget is used, adding to `training` as it goes.
+
+        Raises:
+            WorkerFault: of class diverged, where a loss is not a finite number.
+        """
+        while not (reason := stopped_by(self.budget, training.spent)):
+            self._step(training)
+        training.stopped_by = reason
+
+    def _step(self, training: Training) -> None:
+        spent = training.spent
+        begin_mono_ns = self.clock()
+        size = next_batch(self.budget, spent, self.batch)
+        batch = self.make_batch([next(self.places) for _ in range(size)])
+        # Reading the loss waits for the device, which makes the step's end a real one.
+        loss = self.estimator.estimate(batch)
+        if not math.isfinite(loss):
+            raise WorkerFault("diverged", f"the loss of step {spent.steps} is {loss}")
+        self.optimiser.step(spent.steps)
+        end_mono_ns = self.clock()
+        training.steps.append(
+            {
+                "index": spent.steps,
+                "begin_mono_ns": begin_mono_ns,
+                "end_mono_ns": end_mono_ns,
+                "tokens": batch.tokens,
+                "samples": batch.samples,
+                "loss": loss,
+            }
+        )
+        spent.steps += 1
+        spent.samples += batch.samples
+        spent.tokens += batch.tokens
+        spent.duration_s += (end_mono_ns - begin_mono_ns) / 1e9

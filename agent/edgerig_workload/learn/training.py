@@ -1,0 +1,32 @@
+"""What came of a training, kept in memory while it runs. Knows no tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgerig_workload.events import Events
+from edgerig_workload.learn.budget import Spent
+
+
+@dataclass
+class Training:
+    """What came of a training: its steps as events, what it used and why it ended."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)
+    stopped_by: str = ""
+
+    def report(self, events: Events) -> None:
+        """Emit the steps."""
+        for step in self.steps:
+            events.emit("train_step", step)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the counts as fields of the worker's facts."""
+        return {
+            "train_sample_count": self.spent.samples,
+            "train_token_count": self.spent.tokens,
+            "train_duration_s": self.spent.duration_s,
+            "train_stopped_by": self.stopped_by,
+        }

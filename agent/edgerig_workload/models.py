@@ -1,0 +1,187 @@
+"""Loads a language model from a local folder: safetensors only, no remote code, nothing random.
+
+Whatever the folder lacks is reported as `bad_model`; weights that were not in the
+files are never used. Knows nothing of tasks, methods or timing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+from edgerig_workload.faults import WorkerFault
+
+# Used where neither configuration nor tokenizer says how long an input may be.
+CONTEXT_TOKENS = 2048
+# Tokenizers without a limit of their own say a number larger than this.
+NO_LIMIT_TOKENS = 10**9
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_NAMES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is ready to run. `max_tokens` bounds prompt and answer together."""
+
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: str
+    max_tokens: int
+    pad_id: int
+    stop_ids: frozenset[int]
+    encoder_decoder: bool
+    parameter_count: int
+    weights_bytes: int
+    hidden: int
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text with what the tokenizer puts around it."""
+        ids: list[int] = self.tokenizer(text)["input_ids"]
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of ids, special tokens left out."""
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+
+def runtime(threads: int) -> torch.device:
+    """Set the thread count (0 leaves the default), silence the libraries and pick the device."""
+    if threads > 0:
+        torch.set_num_threads(threads)
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load(folder: Path, dtype: str, device: torch.device) -> Loaded:
+    """Load the model and the tokenizer of a folder onto a device, in evaluation mode.
+
+    Raises:
+        WorkerFault: of class bad_model; the message says what the folder lacks.
+    """
+    config = _config(folder)
+    tokenizer = _tokenizer(folder)
+    encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
+    chosen = _dtype(dtype, config, device)
+    model = _model(folder, AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM, chosen)
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    largest_id = max(tokenizer.get_vocab().values(), default=-1)
+    if largest_id >= rows:
+        raise WorkerFault(
+            "bad_model",
+            f"the tokenizer of {folder.name} has ids up to {largest_id}, the model embeds only {rows}",
+        )
+    model.eval()
+    model.to(device)
+    weights = list(model.parameters())
+    return Loaded(
+        model=model,
+        tokenizer=tokenizer,
+        device=device,
+        dtype=str(chosen).removeprefix("torch."),
+        max_tokens=_max_tokens(config, tokenizer),
+        pad_id=_pad_id(tokenizer),
+        stop_ids=_stop_ids(model, tokenizer),
+        encoder_decoder=encoder_decoder,
+        parameter_count=sum(weight.numel() for weight in weights),
+        weights_bytes=sum(weight.numel() * weight.element_size() for weight in weights),
+        hidden=int(model.get_input_embeddings().weight.shape[1]),
+    )
+
+
+def _config(folder: Path) -> Any:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise WorkerFault("bad_model", f"{folder.name} has no config.json")
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise WorkerFault("bad_model", f"{folder.name}: config.json is not JSON: {error}") from error
+    if not isinstance(content, dict) or "auto_map" in content:
+        raise WorkerFault("bad_model", f"{folder.name} needs code of its own; such models are refused")
+    if not any(folder.glob("*.safetensors")):
+        raise WorkerFault(
+            "bad_model", f"{folder.name} has no *.safetensors file; weights in other formats are refused"
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WorkerFault("bad_model", f"{folder.name}: the configuration is refused: {error}") from error
+
+
+def _tokenizer(folder: Path) -> Any:
+    # The libraries raise whatever their parser raises, down to plain Exception.
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise WorkerFault("bad_model", f"{folder.name}: the tokenizer cannot be loaded: {error}") from error
+
+
+def _model(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
+    try:
+        model, report = kind.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "allocate memory" in str(error).lower() or "failed to map" in str(error).lower():
+            raise
+        raise WorkerFault("bad_model", f"{folder.name}: the weights cannot be loaded: {error}") from error
+    wrong = {name: report.get(name) for name in ("missing_keys", "mismatched_keys", "error_msgs")}
+    if any(wrong.values()):
+        shown = "; ".join(f"{name}: {_some(values)}" for name, values in wrong.items() if values)
+        raise WorkerFault("bad_model", f"the weights of {folder.name} do not fit its configuration: {shown}")
+    return model
+
+
+def _some(values: Any) -> str:
+    names = sorted(str(value) for value in values)
+    tail = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + tail
+
+
+def _dtype(dtype: str, config: Any, device: torch.device) -> torch.dtype:
+    if dtype != "auto":
+        return _DTYPES[dtype]
+    if device.type == "cpu":
+        return torch.float32
+    # 4.57 and 5.x store it under different names.
+    stored = getattr(config, "dtype", None) or getattr(config, "torch_dtype", None)
+    return stored if isinstance(stored, torch.dtype) else torch.float32
+
+
+def _max_tokens(config: Any, tokenizer: Any) -> int:
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    said = [getattr(text, name, None) for name in ("max_position_embeddings", "n_positions")]
+    said.append(tokenizer.model_max_length)
+    known = [int(value) for value in said if value and 0 < int(value) < NO_LIMIT_TOKENS]
+    return min(known, default=CONTEXT_TOKENS)
+
+
+def _pad_id(tokenizer: Any) -> int:
+    # Padding is masked everywhere, so that any id will do where a tokenizer has none.
+    for name in ("pad_token_id", "eos_token_id", "unk_token_id"):
+        value = getattr(tokenizer, name, None)
+        if value is not None:
+            return int(value)
+    return 0
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    told = getattr(model.generation_config, "eos_token_id", None)
+    ids = list(told) if isinstance(told, (list, tuple)) else [told]
+    return frozenset(int(value) for value in [*ids, tokenizer.eos_token_id] if value is not None)
