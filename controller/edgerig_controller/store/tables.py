@@ -148,7 +148,9 @@ class Result(Base):
 
     result_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     attempt_id: Mapped[str] = mapped_column(ForeignKey("attempt.attempt_id", ondelete="CASCADE"))
-    trial_id: Mapped[str | None] = mapped_column(ForeignKey("trial.trial_id", ondelete="SET NULL"))
+    trial_id: Mapped[str | None] = mapped_column(
+        ForeignKey("trial.trial_id", ondelete="SET NULL"), index=True
+    )
     trial_digest: Mapped[str] = mapped_column(index=True)
     kind: Mapped[str]
     sha256: Mapped[str]

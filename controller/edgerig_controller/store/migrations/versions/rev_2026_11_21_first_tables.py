@@ -198,6 +198,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("attempt_id", "kind", "sha256", name="uq_result_attempt_id_kind_sha256"),
     )
     op.create_index("ix_result_trial_digest", "result", ["trial_digest"], unique=False)
+    op.create_index("ix_result_trial_id", "result", ["trial_id"], unique=False)
     op.create_index(
         "uq_result_canonical_trial",
         "result",
@@ -272,6 +273,7 @@ def downgrade() -> None:
         sqlite_where=sa.text("canonical"),
         postgresql_where=sa.text("canonical"),
     )
+    op.drop_index("ix_result_trial_id", table_name="result")
     op.drop_index("ix_result_trial_digest", table_name="result")
     op.drop_table("result")
     op.drop_index(

@@ -1,0 +1,163 @@
+"""Devices, their enrolment tokens, certificates and reported facts.
+
+Every function works inside the caller's transaction. Knows nothing of how
+certificates are signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from edgerig.v1.device_pb2 import DeviceFacts
+from edgerig_controller.fleet.tokens import StoredToken
+from edgerig_controller.store import tables
+from edgerig_controller.store.events import record_event
+
+
+@dataclass(frozen=True)
+class DeviceRow:
+    """A device as the store knows it; `facts` is None until its agent has reported."""
+
+    device_id: str
+    labels: tuple[str, ...]
+    enrolled: bool
+    facts: DeviceFacts | None
+    facts_unix_s: float | None
+
+
+def add_device(
+    session: Session,
+    device_id: str,
+    labels: Sequence[str],
+    *,
+    token_sha256: str,
+    expires_unix_s: float,
+    now_unix_s: float,
+) -> None:
+    """Makes a device known, or changes its labels, and replaces its unused tokens by this one."""
+    device = session.get(tables.Device, device_id)
+    if device is None:
+        device = tables.Device(
+            device_id=device_id,
+            labels=list(labels),
+            added_unix_s=now_unix_s,
+            facts=None,
+            facts_unix_s=None,
+            environment_digest="",
+        )
+        session.add(device)
+    else:
+        device.labels = list(labels)
+    session.flush()
+    session.execute(
+        delete(tables.EnrollToken).where(
+            tables.EnrollToken.device_id == device_id, tables.EnrollToken.used_unix_s.is_(None)
+        )
+    )
+    session.add(
+        tables.EnrollToken(
+            device_id=device_id, sha256=token_sha256, expires_unix_s=expires_unix_s, used_unix_s=None
+        )
+    )
+    record_event(session, now_unix_s, "device_added", device_id=device_id, detail=", ".join(labels))
+
+
+def stored_tokens(session: Session) -> list[StoredToken]:
+    """Lists all tokens, used ones too: a reused one is refused with the reason."""
+    return [
+        StoredToken(row.token_id, row.device_id, row.sha256, row.expires_unix_s, row.used_unix_s is not None)
+        for row in session.scalars(select(tables.EnrollToken))
+    ]
+
+
+def record_certificate(
+    session: Session,
+    device_id: str,
+    *,
+    token_id: int,
+    serial: str,
+    not_after_unix_s: float,
+    now_unix_s: float,
+) -> bool:
+    """Uses up a token and makes this the only live certificate of the device.
+
+    Returns False, and changes nothing, when the token was used in the meantime.
+    """
+    used = session.execute(
+        update(tables.EnrollToken)
+        .where(tables.EnrollToken.token_id == token_id, tables.EnrollToken.used_unix_s.is_(None))
+        .values(used_unix_s=now_unix_s)
+    )
+    if used.rowcount != 1:  # type: ignore[attr-defined]
+        return False
+    session.execute(
+        update(tables.Certificate)
+        .where(tables.Certificate.device_id == device_id, tables.Certificate.revoked_unix_s.is_(None))
+        .values(revoked_unix_s=now_unix_s)
+    )
+    session.add(
+        tables.Certificate(
+            serial=serial,
+            device_id=device_id,
+            issued_unix_s=now_unix_s,
+            not_after_unix_s=not_after_unix_s,
+            revoked_unix_s=None,
+        )
+    )
+    record_event(session, now_unix_s, "device_enrolled", device_id=device_id, detail=f"certificate {serial}")
+    return True
+
+
+def certificate_live(session: Session, serial: str, device_id: str) -> bool:
+    """Tells whether a certificate was issued here to this device and not replaced since."""
+    row = session.get(tables.Certificate, serial)
+    return row is not None and row.device_id == device_id and row.revoked_unix_s is None
+
+
+def store_facts(session: Session, device_id: str, facts: DeviceFacts, *, now_unix_s: float) -> None:
+    """Replaces the stored facts of a device."""
+    device = session.get_one(tables.Device, device_id)
+    if device.environment_digest != facts.environment_digest:
+        record_event(session, now_unix_s, "environment", device_id=device_id, detail=facts.environment_digest)
+    device.facts = facts.SerializeToString(deterministic=True)
+    device.facts_unix_s = now_unix_s
+    device.environment_digest = facts.environment_digest
+
+
+def list_devices(session: Session) -> list[DeviceRow]:
+    """Lists all known devices by id."""
+    live = set(
+        session.scalars(
+            select(tables.Certificate.device_id).where(tables.Certificate.revoked_unix_s.is_(None))
+        )
+    )
+    return [
+        DeviceRow(
+            row.device_id,
+            tuple(row.labels),
+            row.device_id in live,
+            None if row.facts is None else DeviceFacts.FromString(row.facts),
+            row.facts_unix_s,
+        )
+        for row in session.scalars(select(tables.Device).order_by(tables.Device.device_id))
+    ]
+
+
+def may_read_blob(session: Session, device_id: str, sha256: str, open_states: Sequence[str]) -> bool:
+    """Tells whether an open attempt of the device belongs to a study that needs this blob."""
+    query = (
+        select(tables.StudyBlob.sha256)
+        .join(tables.Trial, tables.Trial.study_id == tables.StudyBlob.study_id)
+        .join(tables.Attempt, tables.Attempt.trial_id == tables.Trial.trial_id)
+        .where(
+            tables.StudyBlob.sha256 == sha256,
+            tables.Attempt.device_id == device_id,
+            tables.Attempt.state.in_(open_states),
+        )
+        .limit(1)
+    )
+    return session.execute(query).first() is not None

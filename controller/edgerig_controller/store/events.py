@@ -1,0 +1,33 @@
+"""The append-only record of what happened to studies, attempts and devices."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from edgerig_controller.store import tables
+
+_DETAIL_MAX_CHARS = 2000
+
+
+def record_event(
+    session: Session,
+    now_unix_s: float,
+    kind: str,
+    *,
+    study_id: str = "",
+    attempt_id: str = "",
+    device_id: str = "",
+    detail: str = "",
+) -> None:
+    """Adds one event in the transaction of the change that it tells of."""
+    session.execute(
+        insert(tables.Event).values(
+            at_unix_s=now_unix_s,
+            kind=kind,
+            study_id=study_id,
+            attempt_id=attempt_id,
+            device_id=device_id,
+            detail=detail[:_DETAIL_MAX_CHARS],
+        )
+    )

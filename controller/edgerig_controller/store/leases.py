@@ -1,0 +1,343 @@
+"""Leases in the database: the pure state machine of `fleet.leases` applied to rows.
+
+Every function works inside the caller's transaction. What a transition means
+for the trial (queue again, record as lost, cancel) is carried out here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from edgerig.v1.trial_pb2 import Trial
+from edgerig_controller.fleet import leases
+from edgerig_controller.fleet.leases import OPEN, Answer, HeldState, Lease, Policy, Verdict
+from edgerig_controller.fleet.schedule import matches
+from edgerig_controller.store import tables
+from edgerig_controller.store.events import record_event
+from edgerig_controller.store.progress import release_trial, settle, written_result
+from edgerig_controller.store.rows import AttemptState
+
+
+@dataclass(frozen=True)
+class Held:
+    """An attempt as an agent reports it."""
+
+    attempt_id: str
+    epoch: int
+    state: HeldState
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an agent shall do with an attempt that it holds."""
+
+    attempt_id: str
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A lease with its trial, ready to be sent."""
+
+    lease: Lease
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Synced:
+    """The answer to a Sync. `touched` are studies whose progress changed."""
+
+    orders: tuple[Order, ...]
+    offer: Offer | None
+    touched: frozenset[str]
+
+
+def sync(
+    session: Session,
+    device_id: str,
+    held: Sequence[Held],
+    *,
+    wants_work: bool,
+    now_unix_s: float,
+    policy: Policy,
+) -> Synced:
+    """Reconciles what a device holds with what is open here, then offers a trial if it is free."""
+    touched: set[str] = set()
+    orders = [_order(session, device_id, item, now_unix_s, policy, touched) for item in held]
+    named = {item.attempt_id for item in held}
+    for row in _open_of(session, device_id):
+        if row.attempt_id not in named:
+            apply(session, row, leases.gone(load(row)), now_unix_s=now_unix_s, policy=policy, touched=touched)
+    session.flush()
+    busy = any(order.verdict in ("continue", "cancel", "send") for order in orders)
+    offer = next_offer(session, device_id, now_unix_s, policy) if wants_work and not busy else None
+    return Synced(tuple(orders), offer, frozenset(touched))
+
+
+def accept(
+    session: Session, device_id: str, attempt_id: str, epoch: int, *, now_unix_s: float, policy: Policy
+) -> Order:
+    """Grants an offered lease (`continue`) or says why it is not to be had (`discard`)."""
+    row = session.get(tables.Attempt, attempt_id)
+    if row is None:
+        return Order(attempt_id, "discard", "the attempt is unknown here")
+    answer = leases.accept(load(row), device_id, epoch, now_unix_s, policy)
+    apply(session, row, answer, now_unix_s=now_unix_s, policy=policy)
+    return Order(attempt_id, answer.verdict, answer.reason)
+
+
+def start(
+    session: Session,
+    device_id: str,
+    attempt_id: str,
+    epoch: int,
+    *,
+    boot_id: str,
+    quiet_s: float,
+    now_unix_s: float,
+    policy: Policy,
+) -> tuple[Order, str]:
+    """Notes that an attempt runs; returns the order and the study concerned ('' if none)."""
+    row = session.get(tables.Attempt, attempt_id)
+    if row is None:
+        return Order(attempt_id, "cancel", "the attempt is unknown here"), ""
+    answer = leases.start(load(row), device_id, epoch, quiet_s, now_unix_s, policy)
+    if answer.verdict == "continue":
+        row.boot_id = boot_id
+    touched: set[str] = set()
+    apply(session, row, answer, now_unix_s=now_unix_s, policy=policy, touched=touched)
+    return Order(attempt_id, answer.verdict, answer.reason), "".join(touched)
+
+
+def renew(
+    session: Session, device_id: str, attempt_id: str, epoch: int, *, now_unix_s: float, policy: Policy
+) -> None:
+    """Keeps a lease alive."""
+    row = session.get(tables.Attempt, attempt_id)
+    if row is not None:
+        _store(row, leases.renew(load(row), device_id, epoch, now_unix_s, policy))
+
+
+def expire(session: Session, *, now_unix_s: float, policy: Policy) -> frozenset[str]:
+    """Moves every lease whose deadline has passed; returns the studies concerned."""
+    touched: set[str] = set()
+    rows = session.scalars(
+        select(tables.Attempt).where(
+            tables.Attempt.state.in_(OPEN), tables.Attempt.deadline_unix_s <= now_unix_s
+        )
+    ).all()
+    for row in rows:
+        answer = leases.expire(load(row), now_unix_s, policy)
+        apply(session, row, answer, now_unix_s=now_unix_s, policy=policy, touched=touched)
+    return frozenset(touched)
+
+
+def next_deadline(session: Session) -> float | None:
+    """Returns when the next lease ends by itself; None when none is open."""
+    return session.scalar(
+        select(func.min(tables.Attempt.deadline_unix_s)).where(tables.Attempt.state.in_(OPEN))
+    )
+
+
+def next_offer(session: Session, device_id: str, now_unix_s: float, policy: Policy) -> Offer | None:
+    """Leases the next trial to a device that has none, or repeats an offer that it did not answer."""
+    open_rows = _open_of(session, device_id)
+    if open_rows:
+        row = open_rows[0]
+        if row.state != "offered" or row.trial_id is None:
+            return None
+        lease = leases.offer_again(load(row), now_unix_s, policy)
+        _store(row, lease)
+        return Offer(lease, _document(session.get_one(tables.Trial, row.trial_id)))
+    trial = _next_trial(session, device_id)
+    if trial is None:
+        return None
+    trial.epoch += 1
+    trial.state = "leased"
+    lease = leases.offer(
+        str(uuid.uuid4()),
+        device_id,
+        epoch=trial.epoch,
+        budget_s=trial.budget_s,
+        now_unix_s=now_unix_s,
+        policy=policy,
+    )
+    session.add(_row(lease, trial.trial_id, now_unix_s))
+    session.flush()
+    return Offer(lease, _document(trial))
+
+
+def expected(session: Session, device_id: str, attempt_id: str) -> bool:
+    """Tells whether a result of this attempt may still come from this device."""
+    row = session.get(tables.Attempt, attempt_id)
+    return row is not None and row.device_id == device_id and row.trial_id is not None
+
+
+def load(row: tables.Attempt) -> Lease:
+    """Reads a row as the state machine's value."""
+    return Lease(
+        row.attempt_id,
+        row.device_id,
+        row.epoch,
+        cast(AttemptState, row.state),
+        row.budget_s,
+        began=row.began,
+        deadline_unix_s=row.deadline_unix_s,
+        quiet_until_unix_s=row.quiet_until_unix_s,
+        cancel_reason=row.cancel_reason,
+    )
+
+
+def apply(
+    session: Session,
+    row: tables.Attempt,
+    answer: Answer,
+    *,
+    now_unix_s: float,
+    policy: Policy,
+    touched: set[str] | None = None,
+) -> None:
+    """Writes a transition and carries out what it means for the trial."""
+    before, after = load(row), answer.lease
+    _store(row, after)
+    if after == before:
+        return
+    trial = session.get(tables.Trial, row.trial_id) if row.trial_id else None
+    if after.began and not before.began:
+        row.began_unix_s = now_unix_s
+        if trial is not None:
+            trial.ran_count += 1
+    if after.state not in OPEN:
+        row.ended_unix_s = now_unix_s
+    if before.state != after.state:
+        detail = f"{before.state} to {after.state}" + (f": {answer.reason}" if answer.reason else "")
+        record_event(
+            session,
+            now_unix_s,
+            "lease",
+            study_id=trial.study_id if trial else "",
+            attempt_id=row.attempt_id,
+            device_id=row.device_id,
+            detail=detail,
+        )
+        if trial is not None and touched is not None:
+            touched.add(trial.study_id)
+    if trial is not None and answer.trial != "keep":
+        _decide(session, row, trial, answer, now_unix_s, policy)
+
+
+def _decide(
+    session: Session,
+    row: tables.Attempt,
+    trial: tables.Trial,
+    answer: Answer,
+    now_unix_s: float,
+    policy: Policy,
+) -> None:
+    # A newer attempt, or a result of one, has taken the trial over.
+    if trial.epoch != row.epoch or trial.state != "leased":
+        return
+    fate = answer.trial
+    if fate == "record_lost":
+        fate = leases.after_loss(trial.ran_count, policy)
+    if fate == "record_lost":
+        _record_lost(session, row, trial, answer.reason, now_unix_s)
+    else:
+        release_trial(session, trial)
+    settle(session, trial.study_id, now_unix_s)
+
+
+def _record_lost(
+    session: Session, row: tables.Attempt, trial: tables.Trial, reason: str, now_unix_s: float
+) -> None:
+    values = written_result(
+        row.attempt_id,
+        trial.trial_id,
+        trial.digest,
+        kind="lost",
+        failure_class="agent_lost",
+        message=f"device {row.device_id}: {reason}",
+        now_unix_s=now_unix_s,
+        boot_id=row.boot_id,
+    )
+    session.execute(insert(tables.Result).values(**values))
+    trial.state = "done"
+    trial.canonical_attempt_id = row.attempt_id
+
+
+def _order(
+    session: Session, device_id: str, item: Held, now_unix_s: float, policy: Policy, touched: set[str]
+) -> Order:
+    row = session.get(tables.Attempt, item.attempt_id)
+    if row is None or row.trial_id is None:
+        return Order(item.attempt_id, "discard", "the attempt is unknown here")
+    answer = leases.held(load(row), device_id, item.epoch, item.state, now_unix_s, policy)
+    apply(session, row, answer, now_unix_s=now_unix_s, policy=policy, touched=touched)
+    return Order(item.attempt_id, answer.verdict, answer.reason)
+
+
+def _next_trial(session: Session, device_id: str) -> tables.Trial | None:
+    device = session.get(tables.Device, device_id)
+    if device is None:
+        return None
+    studies = session.execute(
+        select(tables.Study.study_id, tables.Study.device_names, tables.Study.device_labels)
+        .where(tables.Study.state == "active")
+        .order_by(tables.Study.submission)
+    ).all()
+    for study_id, names, labels in studies:
+        if not matches(names, labels, device_id, device.labels):
+            continue
+        trial = session.scalars(
+            select(tables.Trial)
+            .where(tables.Trial.study_id == study_id, tables.Trial.state == "queued")
+            .order_by(tables.Trial.position)
+            .limit(1)
+        ).first()
+        if trial is not None:
+            return trial
+    return None
+
+
+def _open_of(session: Session, device_id: str) -> Sequence[tables.Attempt]:
+    return session.scalars(
+        select(tables.Attempt).where(tables.Attempt.device_id == device_id, tables.Attempt.state.in_(OPEN))
+    ).all()
+
+
+def _row(lease: Lease, trial_id: str, now_unix_s: float) -> tables.Attempt:
+    return tables.Attempt(
+        attempt_id=lease.attempt_id,
+        trial_id=trial_id,
+        device_id=lease.device_id,
+        epoch=lease.epoch,
+        state=lease.state,
+        budget_s=lease.budget_s,
+        began=lease.began,
+        deadline_unix_s=lease.deadline_unix_s,
+        quiet_until_unix_s=lease.quiet_until_unix_s,
+        cancel_reason=lease.cancel_reason,
+        boot_id="",
+        created_unix_s=now_unix_s,
+        began_unix_s=None,
+        ended_unix_s=None,
+    )
+
+
+def _store(row: tables.Attempt, lease: Lease) -> None:
+    row.state = lease.state
+    row.began = lease.began
+    row.deadline_unix_s = lease.deadline_unix_s
+    row.quiet_until_unix_s = lease.quiet_until_unix_s
+    row.cancel_reason = lease.cancel_reason
+
+
+def _document(trial: tables.Trial) -> Trial:
+    return Trial.FromString(trial.document)

@@ -1,0 +1,294 @@
+"""The store as its users see it: one method per question or change, one transaction each.
+
+The work is done in the modules by noun beside this one. A repository belongs
+to one thread at a time when it writes; read-only ones may be used anywhere,
+also while a controller runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from edgerig.errors import StorageError
+from edgerig.v1.device_pb2 import DeviceFacts
+from edgerig_controller.fleet.leases import OPEN, Policy
+from edgerig_controller.fleet.tokens import StoredToken
+from edgerig_controller.home import Home
+from edgerig_controller.store import devices as device_store
+from edgerig_controller.store import garbage, leases, reads, results, watch
+from edgerig_controller.store import studies as study_store
+from edgerig_controller.store.engine import open_engine, open_readonly_engine
+from edgerig_controller.store.rows import AttemptRow, CellRow, MeasurementRow, ScoreRow, StudyRow, TrialRow
+from edgerig_controller.study.prepared import PreparedStudy
+
+T = TypeVar("T")
+
+
+class Repository:
+    """All that is stored, but for the content of blobs."""
+
+    def __init__(self, engine: Engine, path: Path, *, policy: Policy | None = None) -> None:
+        self._engine = engine
+        self._path = path
+        self._policy = policy or Policy()
+
+    @classmethod
+    def open(cls, home: Home, *, policy: Policy | None = None) -> Repository:
+        """Opens the store for writing and brings its tables up to date.
+
+        Raises:
+            StorageError: the database cannot be used.
+        """
+        return cls(open_engine(home.store_path), home.store_path, policy=policy)
+
+    @classmethod
+    def open_readonly(cls, home: Home) -> Repository:
+        """Opens the store for reading; an unused data folder reads as empty.
+
+        Raises:
+            StorageError: the database cannot be used, or is of another version.
+        """
+        return cls(open_readonly_engine(home.store_path), home.store_path)
+
+    def close(self) -> None:
+        """Lets the database file go."""
+        self._engine.dispose()
+
+    # Reading results
+
+    def studies(self) -> list[StudyRow]:
+        """Lists all studies, the newest first."""
+        return self._read(reads.studies)
+
+    def find_study(self, reference: str) -> StudyRow:
+        """Finds a study by name (the newest), id, id prefix or digest.
+
+        Raises:
+            NotFoundError: none or several are meant; the hint names close ones.
+        """
+        return self._read(lambda session: reads.find_study(session, reference))
+
+    def cells(self, study_id: str) -> list[CellRow]:
+        """Lists the cells of a study."""
+        return self._read(lambda session: reads.cells(session, study_id))
+
+    def trials(self, study_id: str) -> list[TrialRow]:
+        """Lists the trials of a study."""
+        return self._read(lambda session: reads.trials(session, study_id))
+
+    def attempts(self, study_id: str) -> list[AttemptRow]:
+        """Lists the attempts that answer trials of a study, canonical ones flagged."""
+        return self._read(lambda session: reads.attempts(session, study_id))
+
+    def measurements(self, study_id: str) -> list[MeasurementRow]:
+        """Lists the measurements of the canonical results."""
+        return self._read(lambda session: reads.measurements(session, study_id))
+
+    def scores(self, study_id: str) -> list[ScoreRow]:
+        """Lists the item scores of the canonical results."""
+        return self._read(lambda session: reads.scores(session, study_id))
+
+    def trace_files(self, study_id: str) -> list[tuple[str, str, str]]:
+        """Lists (attempt id, path, sha256) of the traces of the canonical results."""
+        return self._read(lambda session: reads.trace_files(session, study_id))
+
+    def progress(self, study_id: str) -> watch.Progress:
+        """Returns what a watcher is shown of a study.
+
+        Raises:
+            NotFoundError: there is no such study.
+        """
+        return self._read(lambda session: watch.progress(session, study_id))
+
+    def fleet_load(self) -> watch.Load:
+        """Returns how much is active and what runs now."""
+        return self._read(watch.load)
+
+    # Studies
+
+    def create_study(
+        self, prepared: PreparedStudy, *, reuse: bool, now_unix_s: float
+    ) -> tuple[StudyRow, bool, int]:
+        """Registers a study; returns it, whether it was there before, and its reused trials."""
+        with self._write() as session:
+            created = study_store.create_study(session, prepared, reuse=reuse, now_unix_s=now_unix_s)
+            session.flush()
+            row = reads.find_study(session, prepared.digest)
+        return row, created.attached, created.reused_count
+
+    def cancel_study(self, study_id: str, *, now_unix_s: float) -> study_store.Cancelled:
+        """Stops leasing trials of a study and withdraws its leases."""
+        with self._write() as session:
+            return study_store.cancel_study(session, study_id, now_unix_s=now_unix_s, policy=self._policy)
+
+    def resume_study(self, study_id: str, *, now_unix_s: float) -> int:
+        """Queues trials that died or were cancelled again and returns how many."""
+        with self._write() as session:
+            return study_store.resume_study(session, study_id, now_unix_s=now_unix_s)
+
+    def delete_study(self, study_id: str, *, now_unix_s: float) -> None:
+        """Removes a study and the attempts that nothing else refers to."""
+        with self._write() as session:
+            study_store.delete_study(session, study_id, now_unix_s=now_unix_s)
+            session.flush()
+            garbage.delete_attempts(session, garbage.orphans(session).attempt_ids)
+
+    def orphans(self) -> garbage.Orphans:
+        """Finds attempts that nothing refers to."""
+        return self._read(garbage.orphans)
+
+    def delete_attempts(self, attempt_ids: tuple[str, ...]) -> None:
+        """Removes attempts with all that they brought."""
+        with self._write() as session:
+            garbage.delete_attempts(session, attempt_ids)
+
+    def referenced_blobs(self) -> set[str]:
+        """Returns every blob that something refers to."""
+        return self._read(garbage.referenced_blobs)
+
+    # Leases and results
+
+    def sync(
+        self, device_id: str, held: Sequence[leases.Held], *, wants_work: bool, now_unix_s: float
+    ) -> leases.Synced:
+        """Reconciles what a device holds, and offers it a trial when it is free."""
+        with self._write() as session:
+            return leases.sync(
+                session, device_id, held, wants_work=wants_work, now_unix_s=now_unix_s, policy=self._policy
+            )
+
+    def accept_lease(self, device_id: str, attempt_id: str, epoch: int, *, now_unix_s: float) -> leases.Order:
+        """Grants an offered lease, or says why not."""
+        with self._write() as session:
+            return leases.accept(
+                session, device_id, attempt_id, epoch, now_unix_s=now_unix_s, policy=self._policy
+            )
+
+    def start_attempt(
+        self,
+        device_id: str,
+        attempt_id: str,
+        epoch: int,
+        *,
+        boot_id: str,
+        quiet_s: float,
+        now_unix_s: float,
+    ) -> tuple[leases.Order, str]:
+        """Notes that an attempt runs; returns the order and the study concerned."""
+        with self._write() as session:
+            return leases.start(
+                session,
+                device_id,
+                attempt_id,
+                epoch,
+                boot_id=boot_id,
+                quiet_s=quiet_s,
+                now_unix_s=now_unix_s,
+                policy=self._policy,
+            )
+
+    def renew_lease(self, device_id: str, attempt_id: str, epoch: int, *, now_unix_s: float) -> None:
+        """Keeps a lease alive."""
+        with self._write() as session:
+            leases.renew(session, device_id, attempt_id, epoch, now_unix_s=now_unix_s, policy=self._policy)
+
+    def expire_leases(self, *, now_unix_s: float) -> frozenset[str]:
+        """Moves leases whose deadline has passed; returns the studies concerned."""
+        with self._write() as session:
+            return leases.expire(session, now_unix_s=now_unix_s, policy=self._policy)
+
+    def next_deadline(self) -> float | None:
+        """Returns when the next lease ends by itself, in Unix seconds."""
+        return self._read(leases.next_deadline)
+
+    def attempt_open_on(self, device_id: str, attempt_id: str) -> bool:
+        """Tells whether files of this attempt are expected from this device."""
+        return self._read(lambda session: leases.expected(session, device_id, attempt_id))
+
+    def commit_result(self, submission: results.Submission, *, now_unix_s: float) -> results.Committed:
+        """Makes a result durable; idempotent on (attempt_id, kind, sha256)."""
+        with self._write() as session:
+            return results.commit_result(session, submission, now_unix_s=now_unix_s, policy=self._policy)
+
+    # Devices
+
+    def add_device(
+        self,
+        device_id: str,
+        labels: Sequence[str],
+        *,
+        token_sha256: str,
+        expires_unix_s: float,
+        now_unix_s: float,
+    ) -> None:
+        """Makes a device known and issues it a new one-time token."""
+        with self._write() as session:
+            device_store.add_device(
+                session,
+                device_id,
+                labels,
+                token_sha256=token_sha256,
+                expires_unix_s=expires_unix_s,
+                now_unix_s=now_unix_s,
+            )
+
+    def stored_tokens(self) -> list[StoredToken]:
+        """Lists all enrolment tokens."""
+        return self._read(device_store.stored_tokens)
+
+    def record_certificate(
+        self, device_id: str, *, token_id: int, serial: str, not_after_unix_s: float, now_unix_s: float
+    ) -> bool:
+        """Uses up a token for a certificate; False when the token was used in the meantime."""
+        with self._write() as session:
+            return device_store.record_certificate(
+                session,
+                device_id,
+                token_id=token_id,
+                serial=serial,
+                not_after_unix_s=not_after_unix_s,
+                now_unix_s=now_unix_s,
+            )
+
+    def certificate_live(self, serial: str, device_id: str) -> bool:
+        """Tells whether a certificate was issued here and not replaced since."""
+        return self._read(lambda session: device_store.certificate_live(session, serial, device_id))
+
+    def store_facts(self, device_id: str, facts: DeviceFacts, *, now_unix_s: float) -> None:
+        """Replaces the facts of a device."""
+        with self._write() as session:
+            device_store.store_facts(session, device_id, facts, now_unix_s=now_unix_s)
+
+    def devices(self) -> list[device_store.DeviceRow]:
+        """Lists all known device_store."""
+        return self._read(device_store.list_devices)
+
+    def may_read_blob(self, device_id: str, sha256: str) -> bool:
+        """Tells whether an open attempt of the device needs this blob."""
+        return self._read(lambda session: device_store.may_read_blob(session, device_id, sha256, tuple(OPEN)))
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        try:
+            with Session(self._engine) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            raise self._unusable(error) from error
+
+    def _read(self, question: Callable[[Session], T]) -> T:
+        try:
+            with Session(self._engine) as session, session.begin():
+                return question(session)
+        except OperationalError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OperationalError) -> StorageError:
+        hint = "edgerig gc, or free space on that disk" if "full" in str(error.orig) else ""
+        return StorageError(f"The database {self._path} cannot be used: {error.orig}.", hint=hint)

@@ -1,0 +1,149 @@
+"""What a watcher of a study is shown, read in one go.
+
+Knows nothing of connections: which devices are there is the caller's to add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from edgerig_controller.fleet.leases import OPEN
+from edgerig_controller.store import reads, tables
+from edgerig_controller.store.rows import StudyRow
+from edgerig_controller.store.studies import require
+
+
+@dataclass(frozen=True)
+class Running:
+    """An attempt that runs, in words."""
+
+    attempt_id: str
+    device_id: str
+    study_id: str
+    cell_label: str
+    seed: int
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a study stands."""
+
+    study: StudyRow
+    queued_count: int
+    leased_count: int
+    running: tuple[Running, ...]
+    # Lease to result, of the study's own finished attempts.
+    durations_s: tuple[float, ...]
+    # Of the trials that are still to run.
+    predictions_s: tuple[float | None, ...]
+    device_names: tuple[str, ...]
+    device_labels: tuple[str, ...]
+
+    @property
+    def finished(self) -> bool:
+        return self.queued_count == 0 and self.leased_count == 0
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much there is to do in the whole fleet, and what runs now."""
+
+    active_study_count: int
+    open_trial_count: int
+    open_attempt_count: int
+    running: tuple[Running, ...]
+
+
+def progress(session: Session, study_id: str) -> Progress:
+    """Reads where a study stands.
+
+    Raises:
+        NotFoundError: there is no such study.
+    """
+    study = require(session, study_id)
+    states = _states(session, study_id)
+    return Progress(
+        study=reads.find_study(session, study.digest),
+        queued_count=states.get("queued", 0),
+        leased_count=states.get("leased", 0),
+        running=tuple(item for item in running(session) if item.study_id == study_id),
+        durations_s=tuple(_durations_s(session, study_id)),
+        predictions_s=tuple(_predictions_s(session, study_id)),
+        device_names=tuple(study.device_names),
+        device_labels=tuple(study.device_labels),
+    )
+
+
+def load(session: Session) -> Load:
+    """Reads how much is active."""
+    active = session.scalar(
+        select(func.count()).select_from(tables.Study).where(tables.Study.state == "active")
+    )
+    open_trials = session.scalar(
+        select(func.count()).select_from(tables.Trial).where(tables.Trial.state.in_(("queued", "leased")))
+    )
+    open_attempts = session.scalar(
+        select(func.count()).select_from(tables.Attempt).where(tables.Attempt.state.in_(OPEN))
+    )
+    return Load(active or 0, open_trials or 0, open_attempts or 0, tuple(running(session)))
+
+
+def running(session: Session) -> list[Running]:
+    """Lists the attempts that devices said they run."""
+    query = (
+        select(tables.Attempt, tables.Trial, tables.Cell.label)
+        .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
+        .join(
+            tables.Cell,
+            (tables.Cell.study_id == tables.Trial.study_id)
+            & (tables.Cell.cell_index == tables.Trial.cell_index),
+        )
+        .where(tables.Attempt.state == "running")
+        .order_by(tables.Attempt.device_id)
+    )
+    return [
+        Running(attempt.attempt_id, attempt.device_id, trial.study_id, label, trial.seed, trial.repeat)
+        for attempt, trial, label in session.execute(query)
+    ]
+
+
+def _states(session: Session, study_id: str) -> dict[str, int]:
+    query = (
+        select(tables.Trial.state, func.count())
+        .where(tables.Trial.study_id == study_id)
+        .group_by(tables.Trial.state)
+    )
+    return dict(session.execute(query).tuples().all())
+
+
+def _durations_s(session: Session, study_id: str) -> Sequence[float]:
+    return [
+        ended - created
+        for ended, created in session.execute(
+            select(tables.Attempt.ended_unix_s, tables.Attempt.created_unix_s)
+            .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
+            .where(
+                tables.Trial.study_id == study_id,
+                tables.Attempt.state == "committed",
+                tables.Attempt.device_id != "",
+            )
+        )
+        if ended is not None
+    ]
+
+
+def _predictions_s(session: Session, study_id: str) -> Sequence[float | None]:
+    return session.scalars(
+        select(tables.Cell.predicted_duration_s)
+        .join(
+            tables.Trial,
+            (tables.Cell.study_id == tables.Trial.study_id)
+            & (tables.Cell.cell_index == tables.Trial.cell_index),
+        )
+        .where(tables.Trial.study_id == study_id, tables.Trial.state.in_(("queued", "leased")))
+    ).all()
