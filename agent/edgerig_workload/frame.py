@@ -17,6 +17,7 @@ from typing import Any
 from edgerig_workload.catalog import COMPRESSIONS, METHODS
 from edgerig_workload.events import Events
 from edgerig_workload.faults import WorkerFault
+from edgerig_workload.limits import limit_memory
 from edgerig_workload.phases import Marks
 from edgerig_workload.protocol import RULES, Rules
 from edgerig_workload.trial import Trial
@@ -40,7 +41,6 @@ class Attempt:
     events: Events
     marks: Marks
     began_mono_ns: int
-    limit_label: str = ""
     sleep: Callable[[float], None] = time.sleep
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -70,7 +70,7 @@ class Attempt:
         from edgerig_workload.learn.spin import spin
 
         with self.marks.phase("import", began_mono_ns=self.began_mono_ns):
-            self.facts |= {"device": self._labelled("cpu"), "threads": 1}
+            self.facts |= {"device": self._limited("cpu"), "threads": 1}
         with self.marks.phase("train"):
             training = spin(self.trial.method.number("duration_s"))
         training.report(self.events)
@@ -88,7 +88,7 @@ class Attempt:
             self.marks.watch(accelerator.Cuda())
         self.facts |= {
             **_versions(),
-            "device": self._labelled(accelerator.name(device)),
+            "device": self._limited(accelerator.name(device)),
             "threads": torch.get_num_threads(),
         }
         self._idle("idle_pre", rules)
@@ -148,8 +148,10 @@ class Attempt:
         with self.marks.phase(phase):
             self.sleep(rules.idle_s)
 
-    def _labelled(self, device: str) -> str:
-        return f"{device}, {self.limit_label}" if self.limit_label else device
+    def _limited(self, device: str) -> str:
+        """Limits the memory from here on and labels the device with it."""
+        label = limit_memory(self.trial.memory_limit_bytes)
+        return f"{device}, {label}" if label else device
 
 
 def _required(trial: Trial) -> list[str]:

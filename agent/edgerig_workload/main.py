@@ -12,10 +12,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgerig_workload import catalog, faults, trial
+from edgerig_workload import catalog, faults, limits, trial
 from edgerig_workload.events import Pipe
 from edgerig_workload.frame import Attempt, Folders
-from edgerig_workload.limits import limit_memory
 from edgerig_workload.phases import Marks, ProcResidentSet, enum_name
 
 
@@ -40,13 +39,13 @@ def run(trial_path: Path, events: Pipe, folders: Folders, began_mono_ns: int) ->
     attempt: Attempt | None = None
     try:
         parsed = trial.load(trial_path)
-        label = limit_memory(parsed.memory_limit_bytes)
-        attempt = Attempt(parsed, folders, events, marks, began_mono_ns, label)
+        attempt = Attempt(parsed, folders, events, marks, began_mono_ns)
         attempt.run()
     except BrokenPipeError:
         # Nobody is left to hear of it.
         return 1
     except Exception as error:  # noqa: BLE001 - the process boundary: every failure is reported as one
+        limits.lift()
         failure = faults.classify(error)
         if attempt is not None:
             attempt.report_facts()

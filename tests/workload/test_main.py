@@ -191,7 +191,7 @@ def test_empty_data_is_bad_data(tmp_path: Path, trial_document: dict[str, Any], 
 def test_memory_limit_ends_as_oom_host(
     tmp_path: Path, trial_document: dict[str, Any], llama_folder: Path, data_file: Path
 ) -> None:
-    """The limit leaves room for Python, and not for the libraries."""
+    """The limit lies below what the imported libraries hold already."""
     trial_document["budgets"]["attempt"] = {"memory_bytes": 48 * 1024**2}
 
     outcome = start(trial_document, tmp_path, model=llama_folder, data=data_file)
