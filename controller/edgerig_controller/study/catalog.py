@@ -45,6 +45,7 @@ class Kind(_Part):
     summary: str = ""
     trains: bool = False
     retrieves: bool = False
+    needs_model: bool = True
     requires: tuple[str, ...] = ()
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     # Trainable parameters, an expression like those of the memory formula.
@@ -75,8 +76,8 @@ class Memory(_Part):
 
     terms: dict[str, str] = Field(default_factory=dict)
     phases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    # Named numbers that hold for this worker, such as base_process_bytes.
-    constants: dict[str, float] = Field(default_factory=dict)
+    # Resident set of the worker before it loads a model.
+    base_process_bytes: float | None = None
 
 
 class Incompatible(_Part):

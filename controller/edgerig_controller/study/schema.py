@@ -17,9 +17,11 @@ Node = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PAGE_HEAD = """# The study file
 
-This page is generated from the schema that `edgerig schema` prints
-(`python -m edgerig_controller.study.schema`). A study file is YAML 1.2, at most 1 MiB. Unknown keys are errors.
-Which methods, compressions, tasks and metrics exist, and their parameters, is said by the workload's catalogue:
+This page is generated from the schema that `edgerig schema` prints, by
+`python -m edgerig_controller.study.schema`.
+
+A study file is YAML 1.2, at most 1 MiB. Unknown keys are errors. Which methods, compressions, tasks
+and metrics exist, and their parameters, is said by the workload's catalogue:
 `python -m edgerig_workload catalog`.
 """
 # Where a mapping stands in the file, and what the schema calls it.

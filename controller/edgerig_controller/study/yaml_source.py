@@ -62,6 +62,10 @@ class Document:
         mark = self._keys.get(path)
         return self.place(path) if mark is None else self._worded(mark)
 
+    def has(self, path: Path) -> bool:
+        """Tell whether the file holds a value at this path."""
+        return path in self._values
+
     def _worded(self, mark: _Mark) -> str:
         return f"{self.origin}:{mark[0] + 1}:{mark[1] + 1}"
 

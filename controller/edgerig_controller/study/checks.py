@@ -1,0 +1,152 @@
+"""What must hold between the keys of a study file, beyond the shape of each.
+
+Everything here is about one file and the catalogue. Whether models and data
+exist is found out by `sources`, what cells come out by `plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from edgerig.errors import Problem
+from edgerig_controller.data.tasks import (
+    DEFAULT_HISTORY,
+    DEFAULT_ITEMS_PER_USER,
+    DEFAULT_USERS,
+    PLAIN,
+    largest_history,
+)
+from edgerig_controller.study.catalog import Catalog
+from edgerig_controller.study.problems import nearest
+from edgerig_controller.study.spec import Study, TaskEntry
+from edgerig_controller.study.yaml_source import Document, Path
+
+# A synthetic row repeats its user's profile, and all rows are made in memory.
+SYNTHETIC_PROFILE_ITEMS = 2_000_000
+_ONLY_SYNTHETIC = ("users", "items_per_user")
+_ONLY_JSONL = ("path", "kind", "labels")
+
+
+def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
+    """Find contradictions inside a study file."""
+    problems = [*_devices(study, document), *_budgets(study, catalog, document)]
+    problems += _repeated(study.seeds, ("seeds",), "seed", document)
+    problems += _repeated(study.factors.model, ("factors", "model"), "model", document)
+    problems += _repeated(study.factors.history, ("factors", "history"), "history", document)
+    names = [task.name for task in study.tasks]
+    for index, task in enumerate(study.tasks):
+        path: Path = ("tasks", index)
+        if task.name in names[:index]:
+            place = document.place((*path, "name"))
+            problems.append(
+                Problem(place, f"the task `{task.name}` was given before", "give it another name")
+            )
+        problems += _task(task, path, study, catalog, document)
+    return problems
+
+
+def repeated_levels(levels: Sequence[Any], path: Path, document: Document) -> list[Problem]:
+    """Find levels of a factor that are the same once defaults are filled in."""
+    return _repeated(levels, path, str(path[-1]), document)
+
+
+def metrics_of_kind(kind: str, catalog: Catalog) -> list[str]:
+    """List the item scores that fit a kind of task."""
+    families = [family for name, family in catalog.tasks.items() if family.kind == kind and name != PLAIN]
+    return list(
+        dict.fromkeys(metric for family in families for metric in (family.metrics or (family.metric,)))
+    )
+
+
+def _repeated(values: Iterable[Any], path: Path, what: str, document: Document) -> list[Problem]:
+    problems = []
+    seen: list[Any] = []
+    for index, value in enumerate(values):
+        if value in seen:
+            place = document.place((*path, index))
+            problems.append(Problem(place, f"this {what} stands in the list twice", "remove one of the two"))
+        seen.append(value)
+    return problems
+
+
+def _devices(study: Study, document: Document) -> list[Problem]:
+    if bool(study.devices.names) != bool(study.devices.labels):
+        return []
+    place = document.place(("devices",))
+    return [Problem(place, "`devices` needs either `names` or `labels`", "write devices: {labels: [local]}")]
+
+
+def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
+    problems = []
+    train = study.budgets.train
+    if train.energy_j > 0:
+        place = document.place(("budgets", "train", "energy_j"))
+        message = "no worker of this version can stop training by energy"
+        problems.append(Problem(place, message, "give samples, tokens, steps or duration_s"))
+    limited = any((train.samples, train.tokens, train.steps, train.duration_s))
+    trained = [
+        level.kind
+        for level in study.factors.method
+        if (kind := catalog.methods.get(level.kind)) is not None and kind.trains and kind.needs_model
+    ]
+    if trained and not limited and train.energy_j == 0:
+        place = document.place(("budgets",) if document.has(("budgets",)) else ())
+        message = f"`{trained[0]}` trains, and nothing says when to stop"
+        problems.append(Problem(place, message, "add budgets: {train: {steps: 60}}"))
+    return problems
+
+
+def _task(task: TaskEntry, path: Path, study: Study, catalog: Catalog, document: Document) -> list[Problem]:
+    unwanted = _ONLY_JSONL if task.source == "synthetic" else _ONLY_SYNTHETIC
+    problems = [
+        Problem(
+            document.key_place((*path, key)), f"`{key}` does not go with `source: {task.source}`", "remove it"
+        )
+        for key in unwanted
+        if getattr(task, key) is not None
+    ]
+    if task.source == "synthetic":
+        problems += _synthetic(task, path, study, catalog, document)
+    else:
+        problems += _own_file(task, path, document)
+    kind = task.kind if task.source == "jsonl" else _kind_of(task.name, catalog)
+    fitting = metrics_of_kind(kind, catalog) if kind else []
+    if task.metric is not None and fitting and task.metric not in fitting:
+        message = f"`{task.metric}` does not score a {kind}"
+        problems.append(Problem(document.place((*path, "metric")), message, nearest(task.metric, fitting)))
+    return problems
+
+
+def _kind_of(name: str, catalog: Catalog) -> str:
+    return catalog.tasks[name].kind if name in catalog.tasks else ""
+
+
+def _synthetic(
+    task: TaskEntry, path: Path, study: Study, catalog: Catalog, document: Document
+) -> list[Problem]:
+    if task.name not in catalog.tasks or task.name == PLAIN:
+        known = [name for name in catalog.tasks if name != PLAIN]
+        place = document.place((*path, "name"))
+        return [Problem(place, f"there is no synthetic task `{task.name}`", nearest(task.name, known))]
+    rows = (task.users or DEFAULT_USERS) * (task.items_per_user or DEFAULT_ITEMS_PER_USER)
+    total = rows * max(1, largest_history(study.factors.history) or DEFAULT_HISTORY)
+    if total > SYNTHETIC_PROFILE_ITEMS:
+        message = f"users x items_per_user x history is {total}; {SYNTHETIC_PROFILE_ITEMS} is the most"
+        return [Problem(document.place(path), message, "ask for fewer users or items")]
+    return []
+
+
+def _own_file(task: TaskEntry, path: Path, document: Document) -> list[Problem]:
+    problems = [
+        Problem(
+            document.place(path), f"a task of `source: jsonl` needs `{key}`", "see docs/how-to/own-task.md"
+        )
+        for key in ("path", "kind")
+        if getattr(task, key) is None
+    ]
+    if task.labels is not None and task.kind not in {None, "classification"}:
+        place = document.key_place((*path, "labels"))
+        problems.append(Problem(place, f"`labels` does not go with `kind: {task.kind}`", "remove it"))
+    problems += _repeated(task.labels or (), (*path, "labels"), "label", document)
+    return problems

@@ -1,0 +1,132 @@
+"""Looks up the models and data that a study names, each once, with problems at their places.
+
+Knows the file's places and the sources of `data`; knows neither cells nor trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgerig.errors import EdgerigError, Problem
+from edgerig.v1.trial_pb2 import Model, Task
+from edgerig_controller.data import models as model_sources
+from edgerig_controller.data import tasks as task_sources
+from edgerig_controller.data.sink import BlobSink
+from edgerig_controller.study.catalog import Catalog
+from edgerig_controller.study.spec import Study, TaskEntry
+from edgerig_controller.study.yaml_source import Document
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study's models and tasks by their names in the study."""
+
+    models: Mapping[str, Model]
+    facts: Mapping[str, model_sources.Facts | None]
+    tasks: Mapping[str, Task]
+
+    def blobs(self) -> frozenset[str]:
+        """Return the sha256 of every file that trials refer to."""
+        files = [file for model in self.models.values() for file in model.files]
+        return frozenset(
+            [*(file.sha256 for file in files), *(task.data.sha256 for task in self.tasks.values())]
+        )
+
+
+class _NotNow(Exception):  # noqa: N818 - an answer, caught in `look`
+    """A model of the hub is left for later."""
+
+
+def _not_now(repo: str, revision: str, offline: bool) -> tuple[Path, str]:
+    raise _NotNow(repo, revision, offline)
+
+
+@dataclass
+class Sources:
+    """One look-up of everything that a study names.
+
+    `found` and `tasks` fill up by `look`; what cannot be had becomes a problem.
+    """
+
+    folder: Path
+    blobs: BlobSink
+    offline: bool
+    fetch: model_sources.Fetch | None = None
+    found: dict[str, model_sources.FoundModel] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+
+    def look(self, study: Study, catalog: Catalog, document: Document, *, hub: bool) -> list[Problem]:
+        """Find all models, and make or check the data of all tasks.
+
+        Without `hub`, models of the hub are passed over: a study that has
+        problems already is not worth a download.
+        """
+        return [*self._models(study, document, hub), *self._tasks(study, catalog, document)]
+
+    def _models(self, study: Study, document: Document, hub: bool) -> list[Problem]:
+        fetch = self.fetch if hub else _not_now
+        problems = []
+        for index, name in enumerate(study.factors.model):
+            if error := self._model(name, fetch):
+                place = document.place(("factors", "model", index))
+                problems.append(Problem(place, error.message, error.hint))
+        return problems
+
+    def _model(self, name: str, fetch: model_sources.Fetch | None) -> EdgerigError | None:
+        try:
+            self.found[name] = model_sources.find(name, folder=self.folder, offline=self.offline, fetch=fetch)
+        except _NotNow:
+            return None
+        except EdgerigError as error:
+            return error
+        return None
+
+    def _tasks(self, study: Study, catalog: Catalog, document: Document) -> list[Problem]:
+        families = {
+            name: task_sources.Family(facts.kind, facts.metric, facts.metrics, facts.answer_tokens)
+            for name, facts in catalog.tasks.items()
+        }
+        history = task_sources.largest_history(study.factors.history)
+        problems = []
+        for index, task in enumerate(study.tasks):
+            if error := self._task(task, families, history):
+                key = "path" if task.path is not None else "name"
+                problems.append(Problem(document.place(("tasks", index, key)), error.message, error.hint))
+        return problems
+
+    def _task(
+        self, task: TaskEntry, families: Mapping[str, task_sources.Family], history: int
+    ) -> EdgerigError | None:
+        try:
+            self.tasks[task.name] = task_sources.resolve(
+                _wanted(task), folder=self.folder, history=history, families=families, blobs=self.blobs
+            )
+        except EdgerigError as error:
+            return error
+        return None
+
+    def publish(self) -> Resolved:
+        """Put the model files into the blob store and describe everything that was found.
+
+        Raises:
+            StorageError: the store cannot take them.
+        """
+        published = {name: model_sources.publish(found, self.blobs) for name, found in self.found.items()}
+        facts = {name: found.facts for name, found in self.found.items()}
+        return Resolved(published, facts, dict(self.tasks))
+
+
+def _wanted(task: TaskEntry) -> task_sources.Wanted:
+    return task_sources.Wanted(
+        name=task.name,
+        source=task.source,
+        path=task.path,
+        users=task.users,
+        items_per_user=task.items_per_user,
+        kind=task.kind,
+        metric=task.metric,
+        labels=task.labels,
+        answer_tokens=task.answer_tokens,
+    )

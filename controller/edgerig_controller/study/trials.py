@@ -1,0 +1,87 @@
+"""Makes the trials of a cell: one message for each seed and repeat, with its digest.
+
+A digest covers everything that can change a result and nothing else, so that
+two studies that mean the same trial share its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edgerig import documents, words
+from edgerig.v1.trial_pb2 import (
+    AttemptBudget,
+    Budgets,
+    Choice,
+    Inference,
+    Model,
+    Protocol,
+    Task,
+    TrainBudget,
+    Trial,
+)
+from edgerig_controller.study.prepared import PlannedTrial
+from edgerig_controller.study.selectors import ALL
+from edgerig_controller.study.spec import Study
+
+TRIAL_SCHEMA = 1
+
+
+def digest(trial: Trial) -> str:
+    """Return the digest of a trial: of its JSON form without `digest` and the labels in `factors`."""
+    bare = _copied(trial)
+    bare.ClearField("digest")
+    bare.ClearField("factors")
+    return documents.digest(documents.to_json(bare))
+
+
+def of_cell(
+    index: int, factors: Mapping[str, Any], study: Study, model: Model, task: Task
+) -> Iterator[PlannedTrial]:
+    """Yield the trials of a cell, seed by seed."""
+    trial = _trial(factors, study, model, task)
+    # The JSON form is the slow part and differs only in two numbers from trial to trial.
+    form = documents.to_json(trial)
+    trial.factors.update(dict(factors))
+    for seed in study.seeds:
+        for repeat in range(1, study.repeats + 1):
+            planned = _copied(trial)
+            planned.seed, planned.repeat = seed, repeat
+            # proto3 leaves a zero out of the JSON form.
+            numbers = {"seed": seed, "repeat": repeat} if seed else {"repeat": repeat}
+            planned.digest = documents.digest({**form, **numbers})
+            yield PlannedTrial(index, planned)
+
+
+def _trial(factors: Mapping[str, Any], study: Study, model: Model, task: Task) -> Trial:
+    history = factors["history"]
+    train, attempt = study.budgets.train, study.budgets.attempt
+    return Trial(
+        schema_version=TRIAL_SCHEMA,
+        protocol=words.number(Protocol, study.protocol),  # type: ignore[arg-type]
+        model=model,
+        task=task,
+        method=_choice(factors["method"]),
+        compression=_choice(factors["compression"]),
+        history=ALL if history == "all" else history,
+        budgets=Budgets(
+            train=TrainBudget(**train.model_dump()),
+            attempt=AttemptBudget(duration_s=attempt.duration_s, memory_bytes=attempt.memory),
+        ),
+        inference=Inference(**study.inference.model_dump()),
+        dtype=study.dtype,
+        threads=study.threads,
+    )
+
+
+def _copied(trial: Trial) -> Trial:
+    copied = Trial()
+    copied.CopyFrom(trial)
+    return copied
+
+
+def _choice(level: Mapping[str, Any]) -> Choice:
+    choice = Choice(kind=level["kind"])
+    choice.parameters.update({key: value for key, value in level.items() if key != "kind"})
+    return choice
