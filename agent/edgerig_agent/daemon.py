@@ -15,6 +15,7 @@ import json
 import logging
 import logging.handlers
 import os
+import random
 import signal
 import sys
 import time
@@ -28,7 +29,7 @@ from edgerig_agent import identity as identities
 from edgerig_agent import processes
 from edgerig_agent.conductor import Conductor, Limits
 from edgerig_agent.runner import Programs, Runner, programs
-from edgerig_agent.session import Link
+from edgerig_agent.session import Backoff, Link
 from edgerig_agent.signals import Signals
 from edgerig_agent.spool import Spool, open_spool
 
@@ -176,6 +177,7 @@ class Daemon:
     async def _serve(self, conductor: Conductor, signals: Signals, link: Link) -> None:
         """Makes a round whenever one is due; returns when an embedded run is over."""
         pause_s: float | None = _POLL_S
+        backoff = Backoff(random.Random())
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(signals.round_due.wait(), pause_s)
@@ -185,9 +187,10 @@ class Daemon:
             pause_s = None
             try:
                 await conductor.round()
+                backoff.reset()
             except UnreachableError as error:
                 _log.debug("%s", error)
-                pause_s = _POLL_S
+                pause_s = backoff.pause_s()
             except EdgerigError as error:
                 _log.error("%s", error)
                 pause_s = _RETRY_S

@@ -7,7 +7,6 @@ boot. Knows nothing of attempts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
 import signal
@@ -178,10 +177,12 @@ def spawn_detached(command: Sequence[str], *, output: Path, keep_open: int) -> i
         os.set_inheritable(keep_open, False)
 
 
-def reap(pid: int) -> None:
-    """Collects an ended child; does nothing for a process that is not a child."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def reap(pid: int) -> bool:
+    """Collects an ended child, so that it leaves no zombie; False while it still runs."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 async def run_command(command: Sequence[str], *, scratch: Path, timeout_s: float) -> Finished:

@@ -6,8 +6,9 @@ stands in its details. Knows nothing of what the call was for.
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
-import grpc.aio
 
 from edgerig.errors import EdgerigError, ProtocolError, UnreachableError
 
@@ -26,8 +27,10 @@ _TRANSIENT = frozenset(
 
 def in_words(error: grpc.RpcError, address: str) -> EdgerigError:
     """Returns what a failed call means, as an error of our tree."""
-    code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
-    text = (error.details() if isinstance(error, grpc.aio.AioRpcError) else None) or str(error)
+    # Errors of the blocking and of the asyncio interface share these methods, but no class.
+    call: Any = error
+    code: grpc.StatusCode | None = call.code() if hasattr(error, "code") else None
+    text = (call.details() if hasattr(error, "details") else None) or str(error)
     if code is not None and code not in _TRANSIENT:
         return ProtocolError(f"the controller at {address} refuses: {text} ({code.name})")
     # Most specific first: a refused handshake also mentions the connection.

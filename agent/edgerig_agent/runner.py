@@ -68,6 +68,7 @@ class Runner:
         self._spool = spool
         self._programs = programs
         self.boot_id = boot_id
+        self._children: set[int] = set()
 
     def folder(self, attempt_id: str) -> AttemptFolder:
         """Returns an attempt's folder. Raises ProtocolError when the id cannot name one."""
@@ -97,7 +98,9 @@ class Runner:
         try:
             self._spool.starting(row.attempt_id, self.boot_id)
             command = (*self._programs.attempt, str(folder.path))
-            process = find(spawn_detached(command, output=folder.process_log, keep_open=lock))
+            pid = spawn_detached(command, output=folder.process_log, keep_open=lock)
+            self._children.add(pid)
+            process = find(pid)
             if process is not None:
                 self._spool.running(row.attempt_id, process.pid, process.start_ticks)
         except OSError as error:
@@ -114,11 +117,11 @@ class Runner:
             process = self._process(row, folder)
             if process is not None and is_alive(process):
                 await wait_gone(process)
-                reap(process.pid)
             elif LifeLock(folder.life_lock).is_held():
                 await asyncio.sleep(_UNNAMED_POLL_S)
             else:
-                return
+                break
+        self._children = {pid for pid in self._children if not reap(pid)}
 
     async def stop(self, row: HeldRow) -> None:
         """Ends the attempt process: SIGTERM, and SIGKILL to its group when that is not heard."""
@@ -126,7 +129,7 @@ class Runner:
             process = self._process(row, self.folder(row.attempt_id))
             if process is not None:
                 await stop(process, patience_s=_STOP_PATIENCE_S)
-                reap(process.pid)
+                await self.wait_ended(row.attempt_id)
                 return
             if not LifeLock(self.folder(row.attempt_id).life_lock).is_held():
                 return
