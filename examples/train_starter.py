@@ -48,7 +48,6 @@ CONTEXT_TOKENS = 512
 SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 TOKENIZER_DOCUMENTS = 4_000
 HELD_OUT_DOCUMENTS = 1_000
-BARE_SHARE = 0.15
 EXAMPLES_MOST = 6
 PLAIN_SHARE = 0.08
 BATCH = 32
@@ -74,7 +73,7 @@ class Size:
 
 SIZES = {
     "tiny": Size(hidden=64, intermediate=96, layers=2, heads=4, kv_heads=2, steps=1500, peak_rate=6e-3),
-    "small": Size(hidden=128, intermediate=256, layers=2, heads=4, kv_heads=2, steps=2000, peak_rate=4e-3),
+    "small": Size(hidden=128, intermediate=256, layers=2, heads=4, kv_heads=2, steps=2500, peak_rate=4e-3),
     "large": Size(hidden=192, intermediate=512, layers=3, heads=6, kv_heads=3, steps=2000, peak_rate=3e-3),
 }
 
@@ -94,13 +93,13 @@ class Encoded:
 
 
 def examples(seed: int, count: int) -> Iterator[Example]:
-    """Yield generator documents as the workload would word them, with 0 to 6 retrieved items."""
+    """Yield generator documents as the workload would word them, bare or with 1 to 6 retrieved items."""
     for number, document in enumerate(synthetic.corpus(seed, count)):
         yield worded(document, random.Random(seed * 1_000_003 + number))
 
 
 def worded(document: synthetic.Document, draw: random.Random) -> Example:
-    """Word one document: bare or personal, in its task's prompts or in the plain ones."""
+    """Word one document in its task's prompts or in the plain ones; bare where meanings are usual."""
     facts = synthetic.facts(document.task)
     kind: Kind = "classification" if facts.kind == "classification" else "generation"
     family = facts.prompt
@@ -111,7 +110,7 @@ def worded(document: synthetic.Document, draw: random.Random) -> Example:
         item = Item(item.id, item.user, item.input.split(marker, 1)[1], item.output, item.profile)
     spec = TaskSpec(document.task, kind, facts.metric, family, document.labels, facts.answer_tokens)
     answer = prompts.answer_text(spec, item.output)
-    if draw.random() < BARE_SHARE:
+    if document.usual:
         return Example(prompts.bare(spec, item), answer)
     ranked = Index([searched(spec, entry) for entry in item.profile])
     wanted = 1 + int(draw.random() * EXAMPLES_MOST)
@@ -261,6 +260,14 @@ def held_out(model: LlamaForCausalLM, encoded: Sequence[Encoded]) -> tuple[float
 def held_out_documents(tokenizer: Tokenizer) -> list[Encoded]:
     """Encode the held-out documents; worlds and texts are of another seed than training's."""
     return encode(tokenizer, list(examples(HELD_OUT_SEED, HELD_OUT_DOCUMENTS)))
+
+
+def stored_loss(folder: Path) -> tuple[float, int]:
+    """Return the held-out loss of a stored model in nats per token, and its vocabulary."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    loss, _ = held_out(model, held_out_documents(tokenizer))
+    return loss, tokenizer.get_vocab_size()
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:

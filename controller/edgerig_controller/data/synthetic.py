@@ -3,62 +3,44 @@
 Every text has a key word. What a key word means (a tag, a score, a word of a
 headline) is partly the same for all users, the world's part, which can be
 learnt from many users' histories; and partly a user's own, which only that
-user's history tells. Knobs set the shares. All numbers are drawn by integers
-and `random.random` alone, whose sequence Python promises to keep. Knows nothing
-of prompts, tokenizers or models.
+user's history tells. Knobs set the shares. The same arguments give the same
+bytes on every Python. Knows nothing of prompts, tokenizers or models.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from edgerig.errors import DataError, UsageError
 from edgerig_controller.data import lexicon
+from edgerig_controller.data.worlds import (
+    Draw,
+    Knobs,
+    User,
+    World,
+    codes_of,
+    keys_of,
+    one_user,
+    shared_world,
+    usual_meanings,
+)
 
-T = TypeVar("T")
+__all__ = ["TASKS", "Document", "Facts", "Knobs", "Row", "corpus", "facts", "generate", "write"]
+
 Row = dict[str, Any]
 
 TASKS = ("lamp-1", "lamp-2", "lamp-3", "lamp-4", "lamp-5", "lamp-7")
-SCORES = 5
+# Share of pre-training documents in which words have their usual meanings.
+_USUAL_SHARE = 0.2
 # How often a pre-training document is of which task; movie tags are the hardest to learn.
 _CORPUS_TASKS = (*("lamp-2",) * 10, *("lamp-3",) * 3, *("lamp-4",) * 2, *("lamp-5",) * 2, "lamp-7", "lamp-1")
 _KINDS = {"lamp-1": "classification", "lamp-2": "classification", "lamp-3": "rating"}
 _METRICS = {"classification": "accuracy", "rating": "rating", "generation": "rouge1_f"}
 _ANSWER_TOKENS = {"classification": 12, "rating": 4, "generation": 24}
-
-
-@dataclass(frozen=True)
-class Knobs:
-    """What is planted.
-
-    label_noise: share of answers drawn at random (difficulty).
-    classes: number of tags of lamp-2, 2 to 15 (difficulty).
-    output_words: words of a generated title, 2 to 6 (difficulty).
-    personal_signal: share of a user's key words whose meaning is the user's own.
-    retrievability: share of questions that use the key word as the history does,
-        and not its other name.
-    """
-
-    label_noise: float = 0.05
-    classes: int = 8
-    output_words: int = 3
-    personal_signal: float = 0.4
-    retrievability: float = 0.9
-
-    def __post_init__(self) -> None:
-        for name in ("label_noise", "personal_signal", "retrievability"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UsageError(f"{name} is {getattr(self, name)}; it is a share from 0 to 1")
-        if not 2 <= self.classes <= len(lexicon.LABELS):
-            raise UsageError(f"classes is {self.classes}; 2 to {len(lexicon.LABELS)} is possible")
-        if not 2 <= self.output_words <= 6:
-            raise UsageError(f"output_words is {self.output_words}; 2 to 6 is possible")
 
 
 @dataclass(frozen=True)
@@ -74,11 +56,16 @@ class Facts:
 
 @dataclass(frozen=True)
 class Document:
-    """One user with one question in a world of its own, to pre-train on."""
+    """One user with one question, to pre-train on.
+
+    `usual`: words have their usual meanings, so that the question can be
+    answered without the profile; else they mean something else in each document.
+    """
 
     task: str
     labels: tuple[str, ...]
     row: Row
+    usual: bool
 
 
 def facts(task: str, knobs: Knobs | None = None) -> Facts:
@@ -114,13 +101,13 @@ def generate(
     _counted("history", history, 0, 10_000)
     knobs = knobs or Knobs()
     labels = facts(task, knobs).labels
-    world = _world(task, seed, knobs)
+    world = shared_world(task, seed, knobs)
     rows: list[Row] = []
     for number in range(users):
-        person = _user(task, f"u{number:04d}", world, history, (seed, number), knobs)
-        profile = _profile(person, labels, _Draw(task, seed, number, "profile"), knobs)
+        person = one_user(task, f"u{number:04d}", world, history, (seed, number), knobs)
+        profile = _profile(person, labels, Draw(task, seed, number, "profile"), knobs)
         for place in range(items_per_user):
-            draw = _Draw(task, seed, number, "item", place)
+            draw = Draw(task, seed, number, "item", place)
             rows.append(_question(person, place, profile, labels, draw, knobs))
     return rows
 
@@ -144,68 +131,31 @@ def write(rows: Iterable[Row], path: Path) -> None:
 def corpus(seed: int, documents: int) -> Iterator[Document]:
     """Yield pre-training documents; document n is the same whatever their number.
 
-    In each one key words mean something else, so that a model learns to read
-    meanings from the context. No meaning can be memorised.
+    In most of them key words mean something else each time, so that a model
+    learns to read meanings from examples. In the others they have their usual
+    meaning, which a model knows by heart. The worlds of `generate` depart from it
+    (but for the scores of lamp-3): what holds there must be shown or trained.
     """
     for number in range(documents):
-        draw = _Draw("corpus", seed, number)
+        draw = Draw("corpus", seed, number)
         task = draw.pick(_CORPUS_TASKS)
+        usual = draw.chance(_USUAL_SHARE)
         knobs = Knobs(
             label_noise=0.02,
             classes=4 + draw.below(len(lexicon.LABELS) - 3),
             output_words=2 + draw.below(4),
-            personal_signal=1.0,
+            personal_signal=0.0 if usual else 1.0,
             retrievability=0.98,
         )
         labels = draw.sample(lexicon.LABELS, knobs.classes) if task == "lamp-2" else facts(task).labels
-        world = _World(_codes(task, knobs), draw.pick(lexicon.OPENERS))
-        person = _user(task, f"d{number}", world, 4 + draw.below(9), ("corpus", seed, number), knobs)
+        meanings = usual_meanings(task, labels) if usual else ()
+        world = World(
+            codes_of(task, knobs), lexicon.OPENERS[0] if usual else draw.pick(lexicon.OPENERS), meanings
+        )
+        person = one_user(task, f"d{number}", world, 4 + draw.below(9), ("corpus", seed, number), knobs)
         profile = _profile(person, labels, draw, knobs)
-        yield Document(task, tuple(labels), _question(person, 0, profile, labels, draw, knobs))
-
-
-class _Draw:
-    """Draws that depend on a key alone, and on nothing of Python's that may change."""
-
-    def __init__(self, *key: object) -> None:
-        digest = hashlib.sha256("/".join(str(part) for part in key).encode()).digest()
-        self._random = random.Random(int.from_bytes(digest[:8], "big")).random
-
-    def chance(self, share: float) -> bool:
-        return self._random() < share
-
-    def below(self, count: int) -> int:
-        return int(self._random() * count)
-
-    def pick(self, options: Sequence[T]) -> T:
-        return options[self.below(len(options))]
-
-    def sample(self, options: Iterable[T], count: int) -> tuple[T, ...]:
-        left = list(options)
-        return tuple(left.pop(self.below(len(left))) for _ in range(count))
-
-
-@dataclass(frozen=True)
-class _World:
-    """Meanings that all users share: a code for each key, none where each draws its own."""
-
-    codes: int
-    opener: str
-    code_of_key: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class _User:
-    """A user: keys of interest, the name the user has for each key, and what each means."""
-
-    task: str
-    name: str
-    history: int
-    interests: tuple[int, ...]
-    name_of_key: tuple[int, ...]
-    code_of_key: tuple[int, ...]
-    opener: str
-    codes: int
+        row = _question(person, 0, profile, labels, draw, knobs)
+        yield Document(task, tuple(labels), row, usual)
 
 
 def _known(task: str) -> None:
@@ -223,64 +173,12 @@ def _counted(name: str, value: int, least: int, most: int) -> None:
         raise UsageError(f"{name} is {value}; {least} to {most} is possible")
 
 
-def _keys(task: str) -> tuple[tuple[str, str], ...]:
-    return lexicon.QUALITIES if task == "lamp-3" else lexicon.TOPICS
-
-
-def _codes(task: str, knobs: Knobs) -> int:
-    counts = {"lamp-1": len(lexicon.TOPICS), "lamp-2": knobs.classes, "lamp-3": SCORES}
-    return counts.get(task, len(lexicon.EPITHETS))
-
-
-def _world(task: str, seed: int, knobs: Knobs) -> _World:
-    draw = _Draw("world", task, seed)
-    count, codes = len(_keys(task)), _codes(task, knobs)
-    if task == "lamp-3":
-        meanings = tuple(key * SCORES // count for key in range(count))
-    else:
-        # Every code is used equally often, so that none is right by frequency.
-        meanings = draw.sample([key % codes for key in range(count)], count)
-    return _World(codes, draw.pick(lexicon.OPENERS), meanings)
-
-
-def _user(
-    task: str, name: str, world: _World, history: int, key: tuple[object, ...], knobs: Knobs
-) -> _User:
-    draw = _Draw("user", task, *key)
-    count = len(_keys(task))
-    shift = draw.pick((-2, -1, 1, 2))
-    meanings = []
-    for place in range(count):
-        own, random_code = draw.chance(knobs.personal_signal), draw.below(world.codes)
-        if not world.code_of_key:
-            meanings.append(random_code)
-        elif not own:
-            meanings.append(world.code_of_key[place])
-        elif task == "lamp-3":
-            # A strict or a generous user moves scores; one does not draw them anew.
-            meanings.append(min(SCORES - 1, max(0, world.code_of_key[place] + shift)))
-        else:
-            meanings.append(random_code)
-    interests = draw.sample(range(count), min(count // 2, max(2, history // 2)))
-    own_opener = draw.pick(lexicon.OPENERS)
-    return _User(
-        task=task,
-        name=name,
-        history=history,
-        interests=interests,
-        name_of_key=tuple(draw.below(2) for _ in range(count)),
-        code_of_key=tuple(meanings),
-        opener=own_opener if draw.chance(knobs.personal_signal) else world.opener,
-        codes=world.codes,
-    )
-
-
-def _profile(person: _User, labels: Sequence[str], draw: _Draw, knobs: Knobs) -> list[dict[str, str]]:
+def _profile(person: User, labels: Sequence[str], draw: Draw, knobs: Knobs) -> list[dict[str, str]]:
     # Every interest comes up before one comes up again, in random order.
     wanted = [person.interests[place % len(person.interests)] for place in range(person.history)]
     entries = []
     for place, key in enumerate(draw.sample(wanted, len(wanted))):
-        word = _keys(person.task)[key][person.name_of_key[key]]
+        word = keys_of(person.task)[key][person.name_of_key[key]]
         text, output = _case(person, key, word, labels, draw, knobs)
         if person.task == "lamp-7":
             text, output = output, ""
@@ -296,17 +194,17 @@ def _profile(person: _User, labels: Sequence[str], draw: _Draw, knobs: Knobs) ->
 
 
 def _question(
-    person: _User,
+    person: User,
     place: int,
     profile: list[dict[str, str]],
     labels: Sequence[str],
-    draw: _Draw,
+    draw: Draw,
     knobs: Knobs,
 ) -> Row:
     key = draw.pick(person.interests[: person.history] or person.interests)
     used = person.name_of_key[key]
     name = used if draw.chance(knobs.retrievability) else 1 - used
-    word = _keys(person.task)[key][name]
+    word = keys_of(person.task)[key][name]
     if person.task == "lamp-1":
         asked, output = _citation(person, key, word, draw, knobs)
     else:
@@ -322,7 +220,7 @@ def _question(
 
 
 def _case(
-    person: _User, key: int, word: str, labels: Sequence[str], draw: _Draw, knobs: Knobs
+    person: User, key: int, word: str, labels: Sequence[str], draw: Draw, knobs: Knobs
 ) -> tuple[str, str]:
     """Draws a text about a key word and what the user makes of it."""
     noisy, random_code = draw.chance(knobs.label_noise), draw.below(person.codes)
@@ -330,7 +228,9 @@ def _case(
     adjective, who, verb = draw.pick(lexicon.ADJECTIVES), draw.pick(lexicon.PERSONS), draw.pick(lexicon.VERBS)
     place, thing, method = draw.pick(lexicon.PLACES), draw.pick(lexicon.THINGS), draw.pick(lexicon.METHODS)
     if person.task == "lamp-2":
-        start = draw.pick((f"a {adjective} {who} {verb} the", f"in a {place} a {who} {verb}", f"the {who} {verb}"))
+        start = draw.pick(
+            (f"a {adjective} {who} {verb} the", f"in a {place} a {who} {verb}", f"the {who} {verb}")
+        )
         return f"{start} {word}", labels[code]
     if person.task == "lamp-3":
         return f"the {draw.pick(lexicon.PARTS)} of this {thing} is {word}", str(code + 1)
@@ -346,7 +246,7 @@ def _case(
     return f"we study {word} with {method} for a {thing}", " ".join(words[: knobs.output_words])
 
 
-def _citation(person: _User, key: int, word: str, draw: _Draw, knobs: Knobs) -> tuple[str, str]:
+def _citation(person: User, key: int, word: str, draw: Draw, knobs: Knobs) -> tuple[str, str]:
     """Draws the question which of two papers an author cites.
 
     The user's part cites a paper on a key of the user's interests, found in the
