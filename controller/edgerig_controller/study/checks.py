@@ -29,21 +29,34 @@ _ONLY_JSONL = ("path", "kind", "labels")
 
 
 def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
-    """Find contradictions inside a study file."""
+    """Find contradictions inside a study file, those inside single tasks left out."""
     problems = [*_devices(study, document), *_budgets(study, catalog, document)]
     problems += _repeated(study.seeds, ("seeds",), "seed", document)
     problems += _repeated(study.factors.model, ("factors", "model"), "model", document)
     problems += _repeated(study.factors.history, ("factors", "history"), "history", document)
+    return problems
+
+
+def check_tasks(study: Study, catalog: Catalog, document: Document) -> dict[int, list[Problem]]:
+    """Find contradictions inside the tasks of a study, by the position of the task."""
     names = [task.name for task in study.tasks]
+    found: dict[int, list[Problem]] = {}
     for index, task in enumerate(study.tasks):
         path: Path = ("tasks", index)
+        problems = _task(task, path, study, catalog, document)
         if task.name in names[:index]:
             place = document.place((*path, "name"))
             problems.append(
                 Problem(place, f"the task `{task.name}` was given before", "give it another name")
             )
-        problems += _task(task, path, study, catalog, document)
-    return problems
+        if problems:
+            found[index] = problems
+    return found
+
+
+def has_own_file(task: TaskEntry) -> bool:
+    """Tell whether a task says enough to look at its file, whatever else is wrong with it."""
+    return task.source == "jsonl" and task.path is not None and task.kind is not None
 
 
 def repeated_levels(levels: Sequence[Any], path: Path, document: Document) -> list[Problem]:

@@ -76,7 +76,10 @@ def prepare(
         crossing = _cross(study, known, document) if not found else None
         found += crossing.problems if crossing else []
         found += checks.check(study, known, document)
-        found += sources.look(study, known, document, hub=not found)
+        of_tasks = checks.check_tasks(study, known, document)
+        found += [problem for problems_of_task in of_tasks.values() for problem in problems_of_task]
+        hopeless = {index for index in of_tasks if not checks.has_own_file(study.tasks[index])}
+        found += sources.look(study, known, document, faulty=hopeless, hub=not found)
     if study is None or crossing is None or found:
         raise StudyProblems(problems.in_order(found))
     planner = _Planner(study, known, sources.publish(), device_memory_bytes, accelerator, durations)
@@ -119,6 +122,7 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
     if not expansion.cells:
         place = document.place(("exclude",))
         found.append(Problem(place, "every combination is excluded", "remove an exclusion"))
+        return _Crossing(levels, expansion, found)
     metrics = {task.name: _metric(task, catalog) for task in study.tasks}
     found += claims.check(study.claims, expansion.cells, metrics, catalog, document)
     return _Crossing(levels, expansion, found)

@@ -10,20 +10,28 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import ValidationError
 
 from edgerig.errors import Problem
 from edgerig_controller.study.schema import describe, keys_at, node_at
-from edgerig_controller.study.spec import Study
+from edgerig_controller.study.spec import HISTORY_MOST, SEED_MOST, Study
 from edgerig_controller.study.yaml_source import Document, Path
 
 _ROUNDS = 4
 _SHOWN_CHARACTERS = 60
 # Values may be far from what was meant; a wrong suggestion is worse than none.
 _CLOSE_ENOUGH = 0.6
+# Sound, distinct values that stand in for faulty ones while further problems are looked for.
+_FILLERS: dict[Path, Callable[[int], Any]] = {
+    ("seeds",): lambda index: SEED_MOST - index,
+    ("factors", "model"): lambda index: f"device:/faulty/{index}",
+    ("factors", "method"): lambda index: f"faulty-{index}",
+    ("factors", "compression"): lambda index: f"faulty-{index}",
+    ("factors", "history"): lambda index: HISTORY_MOST - index,
+}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -181,5 +189,6 @@ def _repair(value: Any, kind: str, path: Path) -> None:
         right = _renamed(path)[-1] if kind == "extra_forbidden" else ""
         if right and right not in holder:
             holder[right] = removed
-    else:
-        del holder[last]
+    elif isinstance(last, int) and path[:-1] in _FILLERS:
+        # Not deleted: the places of what follows in the list must stay right.
+        holder[last] = _FILLERS[path[:-1]](last)

@@ -19,8 +19,11 @@ ALL = -1
 
 
 def matches(selector: Mapping[str, Any], factors: Factors) -> bool:
-    """Tell whether a cell meets every condition; a list of values means any of them."""
-    return all(_meets(name, wanted, factors) for name, wanted in selector.items())
+    """Tell whether a cell meets every condition; a list of values means any of them.
+
+    No condition at all matches nothing: it is a mistake, and must not exclude everything.
+    """
+    return bool(selector) and all(_meets(name, wanted, factors) for name, wanted in selector.items())
 
 
 def check(selector: Mapping[str, Any], path: Path, names: Iterable[str], document: Document) -> list[Problem]:

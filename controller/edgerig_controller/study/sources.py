@@ -5,7 +5,7 @@ Knows the file's places and the sources of `data`; knows neither cells nor trial
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,13 +57,20 @@ class Sources:
     found: dict[str, model_sources.FoundModel] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
 
-    def look(self, study: Study, catalog: Catalog, document: Document, *, hub: bool) -> list[Problem]:
+    def look(
+        self, study: Study, catalog: Catalog, document: Document, *, faulty: Collection[int], hub: bool
+    ) -> list[Problem]:
         """Find all models, and make or check the data of all tasks.
 
-        Without `hub`, models of the hub are passed over: a study that has
-        problems already is not worth a download.
+        Args:
+            study: what names them.
+            catalog: the task families there are.
+            document: the file, for the places.
+            faulty: positions of tasks to pass over, because they have problems already.
+            hub: whether to look for models of the hub; a study that has
+                problems already is not worth a download.
         """
-        return [*self._models(study, document, hub), *self._tasks(study, catalog, document)]
+        return [*self._models(study, document, hub), *self._tasks(study, catalog, document, faulty)]
 
     def _models(self, study: Study, document: Document, hub: bool) -> list[Problem]:
         fetch = self.fetch if hub else _not_now
@@ -83,7 +90,9 @@ class Sources:
             return error
         return None
 
-    def _tasks(self, study: Study, catalog: Catalog, document: Document) -> list[Problem]:
+    def _tasks(
+        self, study: Study, catalog: Catalog, document: Document, faulty: Collection[int]
+    ) -> list[Problem]:
         families = {
             name: task_sources.Family(facts.kind, facts.metric, facts.metrics, facts.answer_tokens)
             for name, facts in catalog.tasks.items()
@@ -91,7 +100,7 @@ class Sources:
         history = task_sources.largest_history(study.factors.history)
         problems = []
         for index, task in enumerate(study.tasks):
-            if error := self._task(task, families, history):
+            if index not in faulty and (error := self._task(task, families, history)):
                 key = "path" if task.path is not None else "name"
                 problems.append(Problem(document.place(("tasks", index, key)), error.message, error.hint))
         return problems

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 SCHEMA_VERSION = 1
 SEED_MOST = 2**31 - 1
+HISTORY_MOST = 1_000_000
 _COUNT_MOST = 2**31 - 1
 _DAYS_30_S = 30 * 24 * 3600.0
 _UNITS = {
@@ -84,9 +85,9 @@ ChoiceLevel: TypeAlias = Annotated[
     BeforeValidator(_choice, json_schema_input_type=Choice | str),
     Field(description="A kind alone, or a kind with parameters."),
 ]
-_HistoryInput: TypeAlias = Annotated[int, Field(ge=-1, le=1_000_000)] | Literal["all"]
+_HistoryInput: TypeAlias = Annotated[int, Field(ge=-1, le=HISTORY_MOST)] | Literal["all"]
 HistoryLevel: TypeAlias = Annotated[
-    Annotated[int, Field(ge=-1, le=1_000_000)],
+    Annotated[int, Field(ge=-1, le=HISTORY_MOST)],
     BeforeValidator(_history, json_schema_input_type=_HistoryInput),
 ]
 
