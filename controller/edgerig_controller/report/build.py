@@ -36,15 +36,12 @@ CONTRAST_FACTORS = ("method", "compression")
 ENERGY_PHASE = "inference"
 
 
-def build(data: StudyData, *, now_unix_s: float, metrics: Mapping[str, str] | None = None) -> Report:
-    """Builds the report of a study as it stands, finished or not.
-
-    `metrics` maps task names to the name of their item score, where known.
-    """
+def build(data: StudyData, *, now_unix_s: float) -> Report:
+    """Builds the report of a study as it stands, finished or not."""
     results = data.results()
     records = _records_by_cell(data.scores, results)
-    names = dict(metrics or {})
-    cells = tuple(_cell(cell, data, results, records, names) for cell in data.cells)
+    metrics = _metrics(data)
+    cells = tuple(_cell(cell, data, results, records, metrics) for cell in data.cells)
     coverage = _coverage(data, results)
     study = data.study
     return Report(
@@ -75,9 +72,36 @@ def build(data: StudyData, *, now_unix_s: float, metrics: Mapping[str, str] | No
         failures=tuple(failure for cell in cells for failure in cell.failures),
         unavailable=_unavailable(cells),
         workers=_workers(results),
-        claims=tuple(study.claims),
+        claims=tuple(_claim(claim) for claim in study.claims),
+        models=_digests(study.resolved.get("resolved_models"), "digest"),
+        tasks=_digests(study.resolved.get("resolved_tasks"), "data"),
         inference=dict(study.resolved.get("inference") or {}),
     )
+
+
+def _metrics(data: StudyData) -> dict[str, str]:
+    """Maps the names of tasks to the names of their item scores."""
+    tasks = data.study.resolved.get("resolved_tasks") or {}
+    return {name: str(task.get("metric") or "score") for name, task in tasks.items()}
+
+
+def _digests(resolved: Mapping[str, Any] | None, key: str) -> dict[str, str]:
+    """Maps names to the sha256 of what they were resolved to; '' for what lies on the device only."""
+    found = {}
+    for name, facts in (resolved or {}).items():
+        value = facts.get(key)
+        found[name] = str(value.get("sha256", "") if isinstance(value, dict) else value or "")
+    return found
+
+
+def _claim(claim: Mapping[str, Any]) -> str:
+    """Words a registered claim."""
+    sides = [
+        " and ".join(f"{name} {value}" for name, value in (claim.get(side) or {}).items())
+        for side in ("better", "than")
+    ]
+    text = f"{claim.get('id', '')}: {sides[0]} better than {sides[1]} in {claim.get('metric', '')}"
+    return f"{text} by {claim['margin']:g}" if claim.get("margin") else text
 
 
 def _records_by_cell(scores: Iterable[ScoreRow], results: Sequence[AttemptRow]) -> dict[int, Records]:
@@ -110,7 +134,7 @@ def _cell(
         factors={name: factor_words(value) for name, value in cell.factors.items()},
         trial_count=sum(1 for trial in data.trials if trial.cell_index == cell.cell_index),
         ok_count=len(usable),
-        metric=metrics.get(factor_words(cell.factors.get("task", "")).split(" ")[0], "score"),
+        metric=metrics.get(str(cell.factors.get("task", "")), "score"),
         quality=macro_mean(records.get(cell.cell_index, Records({}))),
         devices=devices,
         failures=_failures(cell, mine),

@@ -149,5 +149,8 @@ class Report:
     failures: tuple[Failure, ...]
     unavailable: tuple[Unavailable, ...]
     workers: tuple[WorkerKind, ...]
-    claims: tuple[dict[str, Any], ...]
+    claims: tuple[str, ...]
+    # sha256 of model folders and task data by name; '' for what lies on the device only.
+    models: dict[str, str]
+    tasks: dict[str, str]
     inference: dict[str, Any]

@@ -35,6 +35,10 @@ class ReportFiles:
     markdown: Path
     summary: Path
 
+    def document(self) -> dict[str, str]:
+        """Returns the paths for `--json`."""
+        return {"html": str(self.html), "markdown": str(self.markdown), "summary": str(self.summary)}
+
 
 def html(report: Report) -> str:
     """Renders the self-contained page."""

@@ -40,9 +40,22 @@ def study_row() -> StudyRow:
         done_count=12,
         failed_count=2,
         reused_count=0,
-        resolved={"protocol": "quick", "inference": {"prompt_tokens": 64, "new_tokens": 32}},
+        resolved={
+            "protocol": "quick",
+            "inference": {"prompt_tokens": 64, "new_tokens": 32},
+            "resolved_models": {"starter/small": {"digest": "m" * 64}, "starter/large": {"digest": "n" * 64}},
+            "resolved_tasks": {"lamp-2": {"metric": "accuracy", "data": {"sha256": "d" * 64}}},
+        },
         source_yaml="edgerig: 1\nname: quickstart\n",
-        claims=[{"id": "rag-helps", "metric": "accuracy", "margin": 2.0}],
+        claims=[
+            {
+                "id": "rag-helps",
+                "better": {"method.kind": "rag"},
+                "than": {"method.kind": "none"},
+                "metric": "accuracy",
+                "margin": 2.0,
+            }
+        ],
         exclusions=[{"factors": {"model": "starter/huge"}, "reason": "too slow", "source": "study"}],
     )
 

@@ -13,7 +13,7 @@ from tests.controller.report.rows import FAILED_CELL, NO_SENSOR, SKILL, attempt,
 
 
 def report_of(data: StudyData) -> Report:
-    return build(data, now_unix_s=1_780_000_300.0, metrics={"lamp-2": "accuracy"})
+    return build(data, now_unix_s=1_780_000_300.0)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,64 @@
+"""`edgerig serve` and `stop`: the controller as a process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from edgerig.errors import EXIT_OK, TimeoutExceededError, UsageError
+from edgerig_controller.cli.options import Context, common_options, yes_option
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--insecure-loopback", is_flag=True, help="Also open a port without TLS, on loopback only.")
+@common_options
+def serve(context: Context, listen: str, insecure_loopback: bool) -> int:
+    """Run the controller in the foreground until Ctrl-C."""
+    from edgerig_controller.serve import run
+
+    context.out.note(f"Data folder: {context.home.root}")
+    return run(context.home, embedded=False, listen=listen, insecure_loopback=insecure_loopback)
+
+
+@click.command()
+@yes_option
+@common_options
+def stop(context: Context, yes: bool) -> int:
+    """Stop the controller of the data folder; an embedded one takes its agent along."""
+    from edgerig_controller.embedded import find_controller
+
+    if find_controller(context.home) is None:
+        context.out.text(f"No controller runs for {context.home.root}.")
+        context.out.document({"stopped": False})
+        return EXIT_OK
+    asyncio.run(_stop(context, yes))
+    context.out.text("Stopped.")
+    context.out.document({"stopped": True})
+    return EXIT_OK
+
+
+async def _stop(context: Context, yes: bool) -> None:
+    from edgerig_controller import embedded
+    from edgerig_controller.cli.control import existing
+
+    home = context.home
+    endpoint = embedded.find_controller(home)
+    async with existing(home) as control:
+        open_count = (await control.status()).open_trial_count
+        question = f"{open_count} trials are open; they go on with the next run. Stop the controller?"
+        if open_count and not context.out.confirm(question, yes=yes):
+            raise UsageError(
+                f"{open_count} trials are open; stopping was not confirmed",
+                hint="edgerig cancel STUDY, or edgerig stop --yes: they go on with the next run",
+            )
+        await control.shutdown()
+    if endpoint is None or not endpoint.embedded:
+        return
+    loop = asyncio.get_running_loop()
+    if not await loop.run_in_executor(None, embedded.wait_until_gone, home):
+        raise TimeoutExceededError(
+            "controller or local agent did not end in time",
+            hint=f"look at {home.logs_dir} and {home.agent_dir}",
+        )

@@ -1,0 +1,84 @@
+"""`edgerig results`, `report` and `export`: what came out of a study."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from edgerig_controller.cli.options import Context, common_options
+from edgerig_controller.cli.reference import find, open_store, study_argument
+
+
+@click.command()
+@study_argument
+@common_options
+def results(context: Context, study: str) -> None:
+    """Show the results of STUDY: cells, differences to none, failures, what is missing."""
+    from edgerig_controller.cli import summary
+    from edgerig_controller.report.build import build
+    from edgerig_controller.report.data import StudyData
+    from edgerig_controller.report.render import document
+
+    with open_store(context.home) as repository:
+        data = StudyData.load(repository, find(repository, study))
+    found = build(data, now_unix_s=time.time())
+    summary.show(context.out, found)
+    context.out.document({"report": document(found), "records": summary.records(data)})
+
+
+@click.command()
+@study_argument
+@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+@common_options
+def report(context: Context, study: str, folder: Path | None) -> None:
+    """Write the report of STUDY as HTML, Markdown and JSON."""
+    from edgerig_controller.report import render
+    from edgerig_controller.report.build import build
+    from edgerig_controller.report.data import StudyData
+
+    home = context.home
+    with open_store(home) as repository:
+        data = StudyData.load(repository, find(repository, study))
+    found = build(data, now_unix_s=time.time())
+    files = render.write(found, folder or home.report_dir(data.study.study_id))
+    context.out.text(str(files.html))
+    context.out.document(
+        {
+            "study_id": data.study.study_id,
+            "report": files.document(),
+        }
+    )
+
+
+@click.command()
+@study_argument
+@click.option("--to", type=click.Choice(["parquet", "csv", "jsonl"]), required=True, help="Format.")
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write to [default: NAME-export in this folder].",
+)
+@common_options
+def export(context: Context, study: str, to: str, folder: Path | None) -> None:
+    """Write attempts, measurements and scores of STUDY as tables."""
+    from edgerig_controller import export as exports
+    from edgerig_controller.report.data import StudyData
+
+    with open_store(context.home) as repository:
+        data = StudyData.load(repository, find(repository, study))
+    wanted = next(known for known in exports.FORMATS if known == to)
+    tables = exports.export(data, wanted, folder or Path(f"{data.study.name}-export"))
+    for table in tables:
+        context.out.text(f"{table.path}  {table.row_count} rows")
+    context.out.document(
+        {
+            "study_id": data.study.study_id,
+            "tables": [
+                {"table": table.table, "path": str(table.path), "row_count": table.row_count}
+                for table in tables
+            ],
+        }
+    )

@@ -1,0 +1,239 @@
+"""`edgerig run` and `edgerig watch`: from a study file to its report, and back to a running study."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgerig.errors import EXIT_INTERRUPTED, EXIT_OK
+from edgerig_controller.cli.options import Context, common_options
+from edgerig_controller.cli.reference import find, open_store, prepare_file, read_file, study_argument
+
+if TYPE_CHECKING:
+    from edgerig.v1 import control_service_pb2 as pb
+    from edgerig_controller.cli.control import Control
+    from edgerig_controller.home import Home
+    from edgerig_controller.study.prepared import DeviceSelector, Prediction, PreparedStudy
+
+INVITE_TTL_S = 300.0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the options of `run` ask for."""
+
+    resume: bool
+    reuse: bool
+    detach: bool
+
+
+@click.command()
+@click.argument("file", metavar="STUDY.yaml", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--dry-run", is_flag=True, help="Show cells, trials and predictions; run nothing.")
+@click.option("--resume", is_flag=True, help="Run trials again that died; implied for a study that exists.")
+@click.option("--no-reuse", is_flag=True, help="Measure again what an identical trial has answered before.")
+@click.option("--detach", is_flag=True, help="Return once the study is registered.")
+@common_options
+def run(context: Context, file: Path, dry_run: bool, resume: bool, no_reuse: bool, detach: bool) -> int:
+    """Run a study and write its report.
+
+    Starts a controller and an agent on this machine when none runs. Ctrl-C
+    leaves the study running; pressed twice it cancels the study. Exit code 0:
+    every trial has a result; 1: a trial died.
+    """
+    prepared = prepare_file(file)
+    if dry_run:
+        _show_plan(context, prepared, file)
+        return EXIT_OK
+    wishes = Wishes(resume=resume, reuse=not no_reuse, detach=detach)
+    return asyncio.run(_run(context, file, prepared, wishes))
+
+
+@click.command()
+@study_argument
+@common_options
+def watch(context: Context, study: str) -> int:
+    """Follow STUDY until it has ended, then show its results."""
+    with open_store(context.home) as repository:
+        found = find(repository, study)
+    if found.state != "active":
+        return _finish(context, found.study_id, {})
+    return asyncio.run(_watch(context, found.study_id, found.name))
+
+
+def wants_local(devices: DeviceSelector) -> bool:
+    """Says whether the agent of this machine may run trials of a study."""
+    from edgerig_controller.embedded import LOCAL_DEVICE
+
+    if devices.names:
+        return LOCAL_DEVICE in devices.names
+    return all(label == LOCAL_DEVICE for label in devices.labels)
+
+
+def _show_plan(context: Context, prepared: PreparedStudy, file: Path) -> None:
+    from edgerig_controller.cli.output import Column
+    from edgerig_controller.study.plan import dry_run
+
+    if wants_local(prepared.devices):
+        # Only now it is known which device is meant; its memory decides what fits.
+        import psutil
+
+        prepared = prepare_file(file, device_memory_bytes=psutil.virtual_memory().total)
+    out = context.out
+    out.text(f"{prepared.name}: {len(prepared.cells)} cells, {len(prepared.trials)} trials. Nothing was run.")
+    counts: dict[int, int] = {}
+    for trial in prepared.trials:
+        counts[trial.cell_index] = counts.get(trial.cell_index, 0) + 1
+    out.table(
+        [
+            Column("cell"),
+            Column("trials", right=True),
+            Column("peak RAM"),
+            Column("time per trial"),
+            Column("note"),
+        ],
+        [
+            (
+                cell.label,
+                str(counts.get(cell.index, 0)),
+                _predicted(cell.ram_peak_bytes, "B"),
+                _predicted(cell.duration_s, "s"),
+                cell.does_not_fit or "–",
+            )
+            for cell in prepared.cells
+        ],
+    )
+    for exclusion in prepared.exclusions:
+        out.text(f"left out by the {exclusion.source}: {json.dumps(exclusion.factors)}: {exclusion.reason}")
+    out.document({"dry_run": dry_run(prepared)})
+
+
+def _predicted(prediction: Prediction, unit: str) -> str:
+    from edgerig_controller.report.numbers import quantity
+
+    if prediction.value is None:
+        return prediction.basis
+    return f"{quantity(prediction.value, unit)} ({prediction.basis})"
+
+
+async def _run(context: Context, file: Path, prepared: PreparedStudy, wishes: Wishes) -> int:
+    from edgerig_controller.cli.control import session
+
+    home, out = context.home, context.out
+    async with session(home) as (control, running):
+        if running.started:
+            out.note(f"Started a controller for {home.root}.")
+        if wants_local(prepared.devices):
+            await _ensure_agent(context, home, control, running.endpoint.fleet_id)
+        out.progress("preparing the study")
+        answer = await control.submit(read_file(file), file, reuse=wishes.reuse)
+        _say_registered(context, prepared.name, answer, wishes)
+        if answer.attached or wishes.resume:
+            again = await control.resume(answer.study_id)
+            if again:
+                out.note(f"{again} trials that died or were cancelled run again.")
+        facts = {
+            "study_id": answer.study_id,
+            "name": prepared.name,
+            "attached": answer.attached,
+            "reused_count": answer.reused_count,
+        }
+        if wishes.detach:
+            out.text(answer.study_id)
+            out.note(f"Next: {context.again(f'edgerig watch {prepared.name}')}")
+            out.document({**facts, "trial_count": answer.trial_count})
+            return EXIT_OK
+        left = await _follow(context, control, answer.study_id, prepared.name)
+    return EXIT_INTERRUPTED if left else _finish(context, answer.study_id, facts)
+
+
+async def _watch(context: Context, study_id: str, name: str) -> int:
+    from edgerig_controller.cli.control import existing
+
+    async with existing(context.home) as control:
+        left = await _follow(context, control, study_id, name)
+    return EXIT_INTERRUPTED if left else _finish(context, study_id, {})
+
+
+async def _ensure_agent(context: Context, home: Home, control: Control, fleet_id: str) -> None:
+    from edgerig_controller import embedded
+
+    loop = asyncio.get_running_loop()
+
+    def invite() -> embedded.Invitation:
+        call = control.add_device(embedded.LOCAL_DEVICE, [embedded.LOCAL_DEVICE], INVITE_TTL_S)
+        return asyncio.run_coroutine_threadsafe(call, loop).result()
+
+    start = functools.partial(embedded.ensure_agent, home, fleet_id, invite)
+    if await loop.run_in_executor(None, start) is not None:
+        context.out.note("Started the agent of this machine.")
+
+
+def _say_registered(context: Context, name: str, answer: pb.SubmitStudyResponse, wishes: Wishes) -> None:
+    text = f"Study {name} ({answer.study_id}): {answer.trial_count} trials"
+    if answer.attached:
+        text += "; it exists already, so this command attaches to it"
+        if not wishes.reuse:
+            text += " (--no-reuse is for new studies)"
+    elif answer.reused_count:
+        text += f", {answer.reused_count} of them answered by earlier identical ones"
+    context.out.note(text + ".")
+
+
+async def _follow(context: Context, control: Control, study_id: str, name: str) -> bool:
+    """Follows a study; True when the person left or cancelled instead of seeing its end."""
+    from edgerig_controller.cli import progress
+
+    pressed = await progress.follow_or_leave(control, context.out, study_id, name)
+    if pressed == 0:
+        return False
+    if pressed == 2:
+        if await progress.cancel_and_wait(control, context.out, study_id, name):
+            await progress.end_embedded(control, context.out, context.home)
+    else:
+        context.out.note(f"The study goes on. Come back with: {context.again(f'edgerig watch {name}')}")
+    context.out.document(
+        {"study_id": study_id, "name": name, "cancelled": pressed == 2, "detached": pressed == 1}
+    )
+    return True
+
+
+def _finish(context: Context, study_id: str, facts: dict[str, Any]) -> int:
+    """Writes the report, shows the summary, and returns the exit code of the study."""
+    from edgerig_controller.cli import summary
+    from edgerig_controller.report import render
+    from edgerig_controller.report.build import build
+    from edgerig_controller.report.data import StudyData
+
+    with open_store(context.home) as repository:
+        data = StudyData.load(repository, repository.find_study(study_id))
+    report = build(data, now_unix_s=time.time())
+    files = render.write(report, context.home.report_dir(study_id))
+    summary.show(context.out, report)
+    context.out.text()
+    context.out.text(f"Report: {files.html}")
+    code = summary.exit_code(report)
+    context.out.document(
+        {
+            "study_id": study_id,
+            "name": report.name,
+            "digest": report.digest,
+            "state": report.state,
+            **facts,
+            "trial_count": report.trial_count,
+            "ok_count": report.ok_count,
+            "failed_count": report.failed_count,
+            "records": summary.records(data),
+            "failures": summary.failures(report),
+            "report": files.document(),
+            "exit_code": code,
+        }
+    )
+    return code
