@@ -38,9 +38,9 @@ def start(document: dict[str, Any], folder: Path, **places: Path) -> Outcome:
     path.write_text(json.dumps(document))
     read_end, write_end = os.pipe()
     given = [part for name, place in places.items() for part in (f"--{name}", str(place))]
+    command = [sys.executable, "-m", "edgerig_workload", "run", str(path), "--event-fd", str(write_end)]
     with subprocess.Popen(
-        [sys.executable, "-m", "edgerig_workload", "run", str(path), "--event-fd", str(write_end)]
-        + ["--out", str(folder / "worker"), *given],
+        [*command, "--out", str(folder / "worker"), *given],
         pass_fds=[write_end],
         env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT / "agent")},
         stderr=subprocess.PIPE,

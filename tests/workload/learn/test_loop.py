@@ -1,0 +1,93 @@
+"""The training loop: exact counts, divergence, and the order of estimator and optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+import pytest
+
+from edgerig_workload.faults import WorkerFault
+
+pytest.importorskip("torch")
+
+from edgerig_workload.learn.examples import Batch, shuffled
+from edgerig_workload.learn.loop import Loop
+from edgerig_workload.learn.optimisers import default_rate, rise
+from edgerig_workload.learn.training import Training
+from edgerig_workload.trial import TrainBudget
+
+
+class Estimator:
+    def __init__(self, losses: Sequence[float]) -> None:
+        self._losses = iter(losses)
+
+    def estimate(self, batch: Batch) -> float:
+        return next(self._losses)
+
+
+class Optimiser:
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def step(self, index: int) -> None:
+        self.steps.append(index)
+
+
+def trained(losses: Sequence[float], budget: TrainBudget) -> tuple[Training, Optimiser]:
+    optimiser, training, clock = Optimiser(), Training(), count(0, 10**9)
+    loop = Loop(
+        estimator=Estimator(losses),
+        optimiser=optimiser,
+        make_batch=lambda places: Batch({}, len(places), 7 * len(places)),
+        places=shuffled(5, seed=1),
+        batch=4,
+        budget=budget,
+        clock=lambda: next(clock),
+    )
+    loop.run(training)
+    return training, optimiser
+
+
+def test_samples_and_tokens_are_counted_exactly() -> None:
+    training, _ = trained([1.0] * 9, TrainBudget(samples=10))
+
+    assert (training.spent.samples, training.spent.tokens, training.spent.steps) == (10, 70, 3)
+    assert [step["samples"] for step in training.steps] == [4, 4, 2]
+
+
+def test_duration_is_that_of_the_steps() -> None:
+    training, _ = trained([1.0] * 9, TrainBudget(duration_s=3.0))
+
+    assert (training.spent.steps, training.stopped_by) == (3, "duration_s")
+
+
+def test_every_step_is_applied_in_order() -> None:
+    _, optimiser = trained([1.0] * 9, TrainBudget(steps=3))
+
+    assert optimiser.steps == [0, 1, 2]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_loss_that_is_no_number_ends_as_diverged(loss: float) -> None:
+    with pytest.raises(WorkerFault) as caught:
+        trained([1.0, loss], TrainBudget(steps=3))
+
+    assert caught.value.failure_class == "diverged"
+
+
+def test_epochs_hold_every_sample_in_an_order_fixed_by_the_seed() -> None:
+    first, again, other = (
+        [next(places) for _ in range(10)] for places in (shuffled(5, 1), shuffled(5, 1), shuffled(5, 2))
+    )
+
+    assert sorted(first[:5]) == sorted(first[5:]) == [0, 1, 2, 3, 4]
+    assert first == again != other
+
+
+def test_rate_rises_and_stays() -> None:
+    assert [rise(index, 3) for index in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_default_rate_falls_with_width_up_to_a_cap() -> None:
+    assert [default_rate(hidden) for hidden in (4096, 2048, 8)] == [2e-4, 4e-4, 0.01]

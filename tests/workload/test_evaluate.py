@@ -1,0 +1,104 @@
+"""Evaluation: a model that can answer is scored as right, and what went into a prompt is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+import torch
+
+from edgerig_workload import models, trial
+from edgerig_workload.evaluate import evaluate
+from edgerig_workload.learn import method
+from edgerig_workload.learn.context import Context, Questions
+from edgerig_workload.phases import Marks, ProcResidentSet
+from edgerig_workload.tasks.items import load
+from edgerig_workload.tasks.spec import TaskSpec
+
+
+def scores(
+    document: dict[str, Any], folder: Path, data: Path, recorder: Any, out: Path
+) -> list[dict[str, Any]]:
+    parsed = trial.parse(document)
+    torch.manual_seed(parsed.seed)
+    loaded = models.load(folder, "auto", torch.device("cpu"))
+    questions = Questions(TaskSpec.from_trial(parsed.task), load(data))
+    context = Context(parsed, loaded, questions, Marks(recorder, ProcResidentSet()), recorder, out)
+    evaluate(context, method(parsed.method.kind)(context))
+    found: list[dict[str, Any]] = recorder.of("score")
+    return found
+
+
+def test_model_that_was_trained_on_the_answers_scores_full(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    """End to end: prompts, generation, stopping, reading and comparing agree with training."""
+    trial_document["method"] = {"kind": "lora", "parameters": {"r": 8}}
+    trial_document["budgets"]["train"] = {"steps": 150}
+    trial_document["task"]["answer_tokens"] = 12
+
+    found = scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert [score["score"] for score in found] == [1.0] * 4, found
+
+
+def test_random_model_scores_nothing(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    found = scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert [score["score"] for score in found] == [0.0] * 4
+
+
+def test_retrieval_is_a_phase_of_its_own_inside_the_evaluation(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    trial_document["method"] = {"kind": "rag", "parameters": {"k": 1}}
+
+    scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert [event["phase"] for event in recorder.of("phase")] == [
+        "PHASE_INDEX",
+        "PHASE_RETRIEVE",
+        "PHASE_EVALUATE",
+    ]
+
+
+def test_retrieved_items_are_counted_and_lengthen_the_prompt(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    bare = scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+    trial_document["method"] = {"kind": "rag", "parameters": {"k": 2}}
+    recorder.events.clear()
+    personal = scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert [score["retrieved_count"] for score in personal] == [2] * 4
+    assert all(after["tokens_in"] > before["tokens_in"] for before, after in zip(bare, personal, strict=True))
+
+
+def test_items_beyond_the_history_are_not_offered(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    trial_document |= {"history": 1, "method": {"kind": "rag", "parameters": {"k": 3}}}
+
+    found = scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert [score["retrieved_count"] for score in found] == [1] * 4
+
+
+def test_prompt_too_long_for_the_context_is_cut_and_told(
+    trial_document: dict[str, Any], llama_folder: Path, recorder: Any, tmp_path: Path
+) -> None:
+    data = tmp_path / "long.jsonl"
+    words = "word " * 400
+    data.write_text(
+        f'{{"id": "1", "user": "u", "input": "description: {words}", "output": "comedy", "profile": []}}\n'
+    )
+
+    [found] = scores(trial_document, llama_folder, data, recorder, tmp_path)
+
+    assert found["truncated"]
+    assert found["tokens_in"] <= 256 - 4

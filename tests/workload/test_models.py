@@ -1,0 +1,114 @@
+"""Loading models: what a folder must hold, and that nothing random slips in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgerig_workload.faults import WorkerFault
+
+torch = pytest.importorskip("torch")
+
+from edgerig_workload import models  # noqa: E402 - imports torch at its top
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(llama_folder: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(llama_folder, tmp_path / "model"))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(WorkerFault) as caught:
+        models.load(folder, "auto", CPU)
+    assert caught.value.failure_class == "bad_model"
+    return caught.value.message
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_processor_runs_float32_by_default(llama_folder: Path) -> None:
+    loaded = models.load(llama_folder, "auto", CPU)
+
+    assert (loaded.dtype, loaded.weights_bytes) == ("float32", 4 * loaded.parameter_count)
+
+
+def test_number_format_of_the_trial_is_used(llama_folder: Path) -> None:
+    loaded = models.load(llama_folder, "bfloat16", CPU)
+
+    assert loaded.weights_bytes == 2 * loaded.parameter_count
+
+
+def test_context_and_end_token_are_known(llama_folder: Path) -> None:
+    loaded = models.load(llama_folder, "auto", CPU)
+
+    assert (loaded.max_tokens, loaded.stop_ids, loaded.pad_id) == (256, {2}, 0)
+
+
+def test_missing_tensor_is_refused_and_not_made_up(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    assert "layers.1.mlp.up_proj" in refusal(folder)
+
+
+def test_tensor_of_another_shape_is_refused(folder: Path) -> None:
+    change_config(folder, intermediate_size=48)
+
+    assert "weights" in refusal(folder)
+
+
+def test_weights_in_pickle_form_are_refused(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+    assert "safetensors" in refusal(folder)
+
+
+def test_model_with_code_of_its_own_is_refused(folder: Path) -> None:
+    change_config(folder, auto_map={"AutoModelForCausalLM": "code.Model"})
+
+    assert "code of its own" in refusal(folder)
+
+
+def test_unknown_architecture_is_refused(folder: Path) -> None:
+    change_config(folder, model_type="llamma", architectures=["LlammaForCausalLM"])
+
+    assert "configuration is refused" in refusal(folder)
+
+
+def test_damaged_weights_are_refused(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\xff" * 4096)
+
+    assert "weights cannot be loaded" in refusal(folder)
+
+
+def test_missing_tokenizer_is_refused(folder: Path) -> None:
+    for path in folder.glob("*token*"):
+        path.unlink()
+
+    assert "tokenizer" in refusal(folder)
+
+
+def test_tokenizer_larger_than_the_embedding_is_refused(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["added_tokens"].append({**content["added_tokens"][0], "id": 400, "content": "<extra>"})
+    content["model"]["vocab"]["<extra>"] = 400
+    path.write_text(json.dumps(content))
+
+    assert "embeds only 320" in refusal(folder)
+
+
+def test_empty_folder_is_refused(tmp_path: Path) -> None:
+    assert "no config.json" in refusal(tmp_path)

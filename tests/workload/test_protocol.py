@@ -1,0 +1,36 @@
+"""Warm-up and window rules of the named protocols."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgerig_workload.protocol import RULES, settled
+
+
+@pytest.mark.parametrize(
+    ("medians_s", "expected"),
+    [([1.0, 1.0], False), ([5.0, 1.0, 1.01, 1.02], True), ([1.0, 1.03, 1.0], False)],
+)
+def test_settled_needs_three_medians_within_two_percent(medians_s: list[float], expected: bool) -> None:
+    assert settled(medians_s) is expected
+
+
+def test_quick_warms_up_with_two_requests() -> None:
+    assert [RULES["quick"].warm([1.0] * count) for count in (1, 2)] == [False, True]
+
+
+def test_standard_warm_up_ends_after_twenty_restless_requests() -> None:
+    restless = [1.0 if place % 2 else 2.0 for place in range(20)]
+
+    assert [RULES["standard"].warm(restless[:count]) for count in (19, 20)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("count", "elapsed_s", "complete"), [(19, 99.0, False), (20, 29.0, False), (20, 30.0, True)]
+)
+def test_standard_block_needs_requests_and_time(count: int, elapsed_s: float, complete: bool) -> None:
+    assert RULES["standard"].measured(count, elapsed_s, requested=5) is complete
+
+
+def test_block_has_at_least_the_requests_of_the_trial() -> None:
+    assert not RULES["quick"].measured(29, 99.0, requested=30)
