@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from edgerig.v1.attempt_pb2 import (
+    PHASE_DECODE,
+    PHASE_PREFILL,
+    PHASE_TRAIN_STEP,
     ItemScore,
     Phase,
     PhaseInterval,
@@ -36,16 +39,27 @@ class WorkerReport:
     open_phase: Phase | None = None
 
     def windows(self, phase: Phase) -> list[Window]:
-        """Returns begin and end of each interval of a phase, in order."""
+        """Returns begin and end of each window of a phase, in order.
+
+        Prefill, decode and train_step are those of the measured requests and steps:
+        intervals that the worker marks for them may belong to an extra request that
+        is only there to find peak memory.
+        """
+        answered = [request for request in self.requests if request.token_mono_ns]
+        if phase == PHASE_PREFILL and answered:
+            return [(r.model_mono_ns, r.token_mono_ns[0]) for r in answered]
+        if phase == PHASE_DECODE and answered:
+            return [(r.token_mono_ns[0], r.token_mono_ns[-1]) for r in answered if len(r.token_mono_ns) > 1]
+        if phase == PHASE_TRAIN_STEP and self.steps:
+            return [(step.begin_mono_ns, step.end_mono_ns) for step in self.steps]
         return [(i.begin_mono_ns, i.end_mono_ns) for i in self.intervals if i.phase == phase]
 
     def phases(self) -> list[Phase]:
-        """Returns the phases that have intervals, in the order of their first begin."""
-        first: dict[Phase, int] = {}
-        for interval in self.intervals:
-            begin_ns = interval.begin_mono_ns
-            first[interval.phase] = min(begin_ns, first.get(interval.phase, begin_ns))
-        return sorted(first, key=lambda phase: first[phase])
+        """Returns the phases that have windows, in the order of their first begin."""
+        marked = {interval.phase for interval in self.intervals}
+        derived = {PHASE_PREFILL, PHASE_DECODE, PHASE_TRAIN_STEP}
+        first = {phase: min(windows)[0] for phase in marked | derived if (windows := self.windows(phase))}
+        return sorted(first, key=lambda phase: (first[phase], phase))
 
 
 def collect(events: Iterable[WorkerEvent]) -> WorkerReport:

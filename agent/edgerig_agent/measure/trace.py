@@ -10,6 +10,7 @@ import csv
 import json
 import sys
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -95,6 +96,26 @@ def write_csv(trace: Trace, out: TextIO) -> None:
     for t_mono_ns, *raws in zip(trace.times_ns, *trace.columns, strict=True):
         row = ["" if raw == UNREAD else repr(raw * scale) for raw, scale in zip(raws, scales, strict=True)]
         writer.writerow([t_mono_ns, *row])
+
+
+def write_long_csv(traces: Sequence[Trace], out: TextIO) -> None:
+    """Writes several traces as one CSV with a line for each value: t_mono_ns, field, value."""
+    writer = csv.writer(out)
+    writer.writerow(["t_mono_ns", "field", "value"])
+    for trace in traces:
+        for index, t_mono_ns in enumerate(trace.times_ns):
+            for field, column in zip(trace.fields, trace.columns, strict=True):
+                raw = column[index]
+                writer.writerow([t_mono_ns, field.name, "" if raw == UNREAD else repr(raw * field.scale)])
+
+
+def describe(trace: Trace) -> list[str]:
+    """Returns lines that say what a trace holds and how densely it was sampled."""
+    count = len(trace.times_ns)
+    span_s = (trace.times_ns[-1] - trace.times_ns[0]) * 1e-9 if count > 1 else 0.0
+    rate = f", {(count - 1) / span_s:.1f} a second" if span_s > 0 else ""
+    lines = [f"{trace.name}: {count} samples in {span_s:.2f} s{rate}"]
+    return lines + [f"  {field.name}  {field.boundary}".rstrip() for field in trace.fields]
 
 
 def _written_count(times: array[int]) -> int:

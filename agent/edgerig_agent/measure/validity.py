@@ -31,8 +31,8 @@ class RunConditions:
     """What is known of a run besides its figures."""
 
     protocol: Protocol
-    own_cpu_s: float
-    window_s: float
+    # Processor time of our own processes, as a share of all processors' in the window.
+    own_cpu_share: float
     # None where the sampler left no summary.
     late_p99_ns: int | None
     sampler_died: bool
@@ -57,7 +57,7 @@ def sources_disagree(one_j: float, other_j: float) -> bool:
 def run_flags(conditions: RunConditions) -> list[str]:
     """Returns the flags of the whole run, in a fixed order."""
     flags = list(protocol_flags(conditions.protocol))
-    if conditions.own_cpu_s > MAX_OWN_CPU_SHARE * conditions.window_s:
+    if conditions.own_cpu_share > MAX_OWN_CPU_SHARE:
         flags.append(SELF_DISTURBED)
     if conditions.swapped_in_pages > 0:
         flags.append(SWAP_IN)

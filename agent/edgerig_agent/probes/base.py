@@ -81,13 +81,12 @@ def places(root: str = "/") -> Places:
     can be replayed while memory is still this machine's. A folder that is
     itself a sysfs (it has `class` or `bus`, not `sys`) is accepted too.
     """
-    sysfs = f"{root}/sys"
-    if not os.path.isdir(sysfs):
-        sysfs = root
-    procfs = f"{root}/proc"
-    if not os.path.isdir(procfs):
-        procfs = "/proc"
-    return Places(sysfs, procfs, f"{root}/dev")
+    root = root.rstrip("/")
+    is_sysfs = not os.path.isdir(f"{root}/sys")
+    sysfs = root if is_sysfs else f"{root}/sys"
+    procfs = f"{root}/proc" if os.path.isdir(f"{root}/proc") else "/proc"
+    # A sysfs has a folder `dev` too, which is no /dev.
+    return Places(sysfs, procfs, "/dev" if is_sysfs else f"{root}/dev")
 
 
 class KeptFile:

@@ -1,0 +1,256 @@
+"""One attempt, from trial.json to the manifest: `python -m edgerig_agent.attempt FOLDER`.
+
+The order of durable writes is the contract: `began` before the worker exists,
+every file before result.json, the manifest last. While the worker works this
+process only waits. It runs under the daemon or in the foreground of
+`edgerig-agent measure`, and knows of neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgerig.errors import DataError, DeviceError, EdgerigError, ProtocolError, StorageError, UsageError
+from edgerig.v1.attempt_pb2 import (
+    FAILURE_CLASS_BAD_DATA,
+    FAILURE_CLASS_BAD_MODEL,
+    FAILURE_CLASS_KILLED,
+    FAILURE_CLASS_NOT_INSTALLED,
+    FAILURE_CLASS_PRECONDITION,
+    FAILURE_CLASS_REBOOTED,
+    STATUS_FAILED,
+    AttemptResult,
+    FailureClass,
+)
+from edgerig.v1.trial_pb2 import Trial
+from edgerig_agent import attempt_files as files
+from edgerig_agent.accounting import KernelCounters, cpu_time_s, kernel_counters, usable_cpu_count
+from edgerig_agent.attempt_files import Settings
+from edgerig_agent.classify import Ending, Evidence, classify
+from edgerig_agent.environment import read_environment
+from edgerig_agent.measure.events import WorkerReport
+from edgerig_agent.measure.reduce import Reduced, reduce_attempt
+from edgerig_agent.outcome import Anchors, Window, compose, compose_unstarted, take_events
+from edgerig_agent.runtime import (
+    Inputs,
+    resolve_data,
+    resolve_model,
+    start_sampler,
+    start_worker,
+    stop_sampler,
+)
+from edgerig_agent.supervise import Ended, Signals, WorkerLog, supervise
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished attempt; `cancel_signal` is the signal that asked for its end, 0 for none."""
+
+    result: AttemptResult
+    cancel_signal: int = 0
+
+
+class _PrepareError(Exception):
+    """What kept the worker from being started, as the class it is recorded under."""
+
+    def __init__(self, failure_class: FailureClass, error: EdgerigError) -> None:
+        super().__init__(error.message)
+        self.ending = Ending(STATUS_FAILED, failure_class, error.message)
+
+
+def run_attempt(folder: Path, *, worker_python: str = "", cache: Path | None = None) -> Finished:
+    """Runs the attempt whose folder holds trial.json and attempt.json, once.
+
+    Whatever becomes of the worker, a result and a manifest are written. A folder
+    that has its manifest is left alone and its result returned.
+
+    Raises:
+        UsageError: the attempt has begun before and is not finished.
+        StorageError: the disk refuses.
+    """
+    if files.is_finished(folder):
+        return Finished(files.read_result(folder))
+    if (folder / "began").exists():
+        raise UsageError(
+            f"the attempt in {folder} has begun before and died",
+            hint=f"python -m edgerig_agent.attempt --bury {folder}",
+        )
+    anchors = Anchors(files.boot_id(), time.monotonic_ns(), time.time_ns())
+    files.write_began(folder)
+    signals = Signals()
+    try:
+        finished = _run_begun(folder, worker_python, cache, signals, anchors)
+        files.write_message(folder / "result.json", finished.result)
+        files.write_manifest(folder, finished.result.attempt_id)
+    finally:
+        signals.restore()
+    return finished
+
+
+def bury(folder: Path, reason: str = "the attempt process died") -> None:
+    """Finishes a dead attempt: class `rebooted` where another boot began it, else `killed`.
+
+    The caller has made sure that no process of the attempt lives. Does nothing
+    where there is a manifest; a result that was written before the death stands.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    if files.is_finished(folder):
+        return
+    attempt_id = folder.name
+    try:
+        attempt_id = files.read_settings(folder).attempt_id
+        result = files.read_result(folder)
+    except (ProtocolError, StorageError):
+        result = _burial(folder, attempt_id, reason)
+        files.write_message(folder / "result.json", result)
+    files.write_manifest(folder, result.attempt_id)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one attempt, or finishes a dead one; 0 when there is a manifest."""
+    parser = argparse.ArgumentParser(prog="python -m edgerig_agent.attempt", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="attempt folder with trial.json and attempt.json")
+    parser.add_argument("--worker-python", default="", help="interpreter that runs the worker")
+    parser.add_argument("--cache", type=Path, help="folder with blobs/, where models and data lie by sha256")
+    parser.add_argument("--bury", action="store_true", help="write the result of an attempt that died")
+    arguments = parser.parse_args(argv)
+    folder: Path = arguments.folder.resolve()
+    try:
+        if arguments.bury:
+            bury(folder)
+        else:
+            run_attempt(folder, worker_python=arguments.worker_python, cache=arguments.cache)
+    except EdgerigError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def _run_begun(
+    folder: Path, worker_python: str, cache: Path | None, signals: Signals, anchors: Anchors
+) -> Finished:
+    trial = Trial()
+    attempt_id = folder.name
+    try:
+        try:
+            settings = files.read_settings(folder)
+            attempt_id = settings.attempt_id
+            trial = files.read_trial(folder)
+        except (ProtocolError, StorageError) as error:
+            raise _PrepareError(FAILURE_CLASS_PRECONDITION, error) from error
+        inputs = _inputs(folder, trial, settings, cache)
+        interpreter = worker_python or settings.worker_python or sys.executable
+        return _measure(folder, trial, settings, inputs, interpreter, signals, anchors)
+    except _PrepareError as error:
+        return Finished(compose_unstarted(attempt_id, trial, error.ending, anchors), signals.cancel_signal)
+
+
+def _inputs(folder: Path, trial: Trial, settings: Settings, cache: Path | None) -> Inputs:
+    try:
+        model_dir = resolve_model(folder, trial, settings, cache)
+    except (DataError, ProtocolError) as error:
+        raise _PrepareError(FAILURE_CLASS_BAD_MODEL, error) from error
+    try:
+        return Inputs(model_dir, resolve_data(folder, trial, settings, cache))
+    except (DataError, ProtocolError) as error:
+        raise _PrepareError(FAILURE_CLASS_BAD_DATA, error) from error
+
+
+def _measure(
+    folder: Path,
+    trial: Trial,
+    settings: Settings,
+    inputs: Inputs,
+    interpreter: str,
+    signals: Signals,
+    anchors: Anchors,
+) -> Finished:
+    """Runs sampler and worker side by side, then reduces what they left."""
+    environment_digest = read_environment(interpreter).digest()
+    try:
+        sampler = start_sampler(folder, settings.sysfs_root, trial.seed)
+    except DeviceError as error:
+        raise _PrepareError(FAILURE_CLASS_PRECONDITION, error) from error
+    log = WorkerLog(folder / "worker.log")
+    own = (os.getpid(), sampler.pid, *settings.own_pids)
+    before, own_before_s = kernel_counters(), cpu_time_s(own)
+    try:
+        worker = start_worker(folder, trial, inputs, interpreter)
+        ended = supervise(worker, log, signals, budget_s=trial.budgets.attempt.duration_s)
+        own_cpu_s = max(0.0, cpu_time_s(own) - own_before_s)
+    except DeviceError as error:
+        raise _PrepareError(FAILURE_CLASS_NOT_INSTALLED, error) from error
+    finally:
+        stop_sampler(sampler)
+        log.close()
+    report, violation = take_events(folder, bytes(ended.events))
+    reduced = reduce_attempt(folder, report, trial.protocol)
+    ended.violation = ended.violation or violation
+    evidence = _evidence(trial, ended, report, reduced, before, log.tail())
+    window = _window(ended, own_cpu_s)
+    result = compose(settings.attempt_id, trial, classify(evidence), report, reduced, window, anchors)
+    result.environment_digest = environment_digest
+    if reduced.last_available_bytes is not None:
+        result.last_available_bytes = reduced.last_available_bytes
+    result.last_rss_bytes = ended.max_rss_bytes
+    return Finished(result, ended.cancel_signal)
+
+
+def _evidence(
+    trial: Trial, ended: Ended, report: WorkerReport, reduced: Reduced, before: KernelCounters, log_tail: str
+) -> Evidence:
+    after = kernel_counters()
+    return Evidence(
+        exit_code=ended.exit_code,
+        is_done=report.is_done,
+        failure=report.failure,
+        violation=ended.violation,
+        was_cancelled=ended.cancel_signal != 0,
+        cancel_reason=f"cancelled by signal {ended.cancel_signal}" if ended.cancel_signal else "",
+        timed_out_after_s=trial.budgets.attempt.duration_s if ended.timed_out else None,
+        oom_kill_count=after.oom_kill_count - before.oom_kill_count,
+        cgroup_oom_kill_count=after.cgroup_oom_kill_count - before.cgroup_oom_kill_count,
+        swapped_in_pages=after.swapped_in_pages - before.swapped_in_pages,
+        duration_s=(ended.end_mono_ns - ended.begin_mono_ns) * 1e-9,
+        memory_limit_bytes=int(trial.budgets.attempt.memory_bytes),
+        last_available_bytes=reduced.last_available_bytes,
+        last_rss_bytes=ended.max_rss_bytes,
+        log_tail=log_tail,
+    )
+
+
+def _window(ended: Ended, own_cpu_s: float) -> Window:
+    duration_s = (ended.end_mono_ns - ended.begin_mono_ns) * 1e-9
+    capacity_s = duration_s * usable_cpu_count()
+    share = own_cpu_s / capacity_s if capacity_s > 0 else 0.0
+    return Window(ended.begin_mono_ns, ended.end_mono_ns, own_cpu_s, share)
+
+
+def _burial(folder: Path, attempt_id: str, reason: str) -> AttemptResult:
+    here = files.boot_id()
+    began = files.read_began(folder) or {}
+    began_boot = str(began.get("boot_id", here))
+    rebooted = began_boot != here
+    failure_class = FAILURE_CLASS_REBOOTED if rebooted else FAILURE_CLASS_KILLED
+    message = "the device was restarted during the attempt" if rebooted else reason
+    try:
+        trial = files.read_trial(folder)
+    except (ProtocolError, StorageError):
+        trial = Trial()
+    anchors = Anchors(began_boot, time.monotonic_ns(), time.time_ns())
+    result = compose_unstarted(attempt_id, trial, Ending(STATUS_FAILED, failure_class, message), anchors)
+    if rebooted:
+        # The clock pair belongs to this boot and says nothing of the one that began.
+        result.anchor_mono_ns = result.anchor_unix_ns = 0
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The command line of a device: `edgerig-agent measure | trace | facts | enroll | run`.
+
+`measure` needs no controller and loads no gRPC; the modules that do are imported
+by the commands that use them. Standard library and protobuf only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgerig.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_REJECTED,
+    EdgerigError,
+    NotFoundError,
+    UsageError,
+)
+from edgerig.v1.attempt_pb2 import STATUS_INVALID, STATUS_OK, AttemptResult, FailureClass
+from edgerig.version import VERSION
+from edgerig.words import RESULT_FAILURES, word
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.handler(arguments)
+        return code
+    except EdgerigError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left (`... | head`); nothing more can be said to it.
+        sys.stderr.close()
+        return EXIT_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edgerig-agent", description="Measures language models on this device."
+    )
+    parser.add_argument("--version", action="version", version=f"edgerig-agent {VERSION}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    measure = commands.add_parser("measure", help="run one trial here, without a controller")
+    measure.add_argument("trial", type=Path, metavar="TRIAL.json", help="the trial, as JSON")
+    measure.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for the attempt")
+    measure.add_argument("--worker-python", default="", metavar="EXE", help="interpreter that has torch")
+    measure.add_argument(
+        "--sysfs-root", default="/", metavar="DIR", help="stands for / in looking for sensors"
+    )
+    measure.add_argument("--json", action="store_true", help="print one JSON document")
+    measure.set_defaults(handler=_measure)
+
+    trace = commands.add_parser("trace", help="show the sensor samples of an attempt")
+    trace.add_argument("folder", type=Path, metavar="DIR", help="attempt folder")
+    trace.add_argument("--name", default="", help="only this trace, one column for each field")
+    trace.add_argument("--csv", action="store_true", help="print the samples as CSV")
+    trace.set_defaults(handler=_trace)
+
+    facts = commands.add_parser("facts", help="print what this device is and can measure, as JSON")
+    facts.add_argument("--worker-python", default=sys.executable, metavar="EXE")
+    facts.add_argument("--sysfs-root", default="/", metavar="DIR")
+    facts.set_defaults(handler=_facts)
+
+    enroll = commands.add_parser("enroll", help="join a fleet with a one-time token")
+    enroll.add_argument("--controller", required=True, metavar="HOST:PORT", help="its enrolment address")
+    enroll.add_argument("--agents", required=True, metavar="HOST:PORT", help="its address for agents")
+    enroll.add_argument("--device-id", required=True, metavar="ID", help="id of this device")
+    enroll.add_argument("--ca-sha256", default="", metavar="HASH", help="hash of the fleet's CA key")
+    enroll.add_argument("--ca-file", type=Path, metavar="PEM", help="the CA certificate, where it is at hand")
+    enroll.add_argument("--token", default="", help="one-time token; read from standard input when left out")
+    enroll.add_argument("--replace", action="store_true", help="replace an identity that is there")
+    _add_home(enroll)
+    enroll.set_defaults(handler=_enroll)
+
+    run = commands.add_parser("run", help="run the daemon of an enrolled device")
+    run.add_argument("--embedded", action="store_true", help="end when the controller is gone")
+    _add_home(run)
+    run.set_defaults(handler=_run)
+    return parser
+
+
+def _add_home(parser: argparse.ArgumentParser) -> None:
+    data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=data / "edgerig-agent",
+        metavar="DIR",
+        help="folder of this agent (%(default)s)",
+    )
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from edgerig.documents import to_json
+    from edgerig_agent.attempt import run_attempt
+    from edgerig_agent.local_trial import prepare
+    from edgerig_agent.table import result_lines
+
+    out: Path = arguments.out.resolve()
+    interpreter: str = arguments.worker_python or sys.executable
+    prepare(arguments.trial, out, interpreter=interpreter, sysfs_root=arguments.sysfs_root)
+    if not arguments.json:
+        print(f"measuring {arguments.trial} into {out}; nothing is shown until it is over", flush=True)
+    finished = run_attempt(out, worker_python=interpreter)
+    if arguments.json:
+        print(json.dumps({"folder": str(out), "result": to_json(finished.result)}))
+    else:
+        print("\n".join(result_lines(finished.result)))
+    return EXIT_INTERRUPTED if finished.cancel_signal == signal.SIGINT else _exit_code(finished.result)
+
+
+def _exit_code(result: AttemptResult) -> int:
+    """0 for a result, also for one like `oom_host`; 7 when it is no evidence; 1 for an accident."""
+    if result.status == STATUS_INVALID:
+        return EXIT_REJECTED
+    is_result = result.status == STATUS_OK or word(FailureClass, result.failure_class) in RESULT_FAILURES
+    return EXIT_OK if is_result else EXIT_FAILED
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    from edgerig_agent.measure import trace
+
+    traces = trace.read_traces(arguments.folder)
+    if arguments.name:
+        traces = [one for one in traces if one.name == arguments.name]
+    if not traces:
+        raise NotFoundError(
+            f"there is no such trace in {arguments.folder}", hint=f"ls {arguments.folder / 'trace'}"
+        )
+    if not arguments.csv:
+        print("\n".join(line for one in traces for line in trace.describe(one)))
+    elif arguments.name:
+        trace.write_csv(traces[0], sys.stdout)
+    else:
+        trace.write_long_csv(traces, sys.stdout)
+    return EXIT_OK
+
+
+def _facts(arguments: argparse.Namespace) -> int:
+    from edgerig_agent import device
+
+    return device.main(["--worker-python", arguments.worker_python, "--sysfs-root", arguments.sysfs_root])
+
+
+def _enroll(arguments: argparse.Namespace) -> int:
+    _require("cryptography", "grpc")
+    from edgerig_agent.enroll import enroll
+
+    # On the command line a token is seen by every user of the machine; a pipe is not.
+    if not arguments.token and sys.stdin.isatty():
+        sys.stderr.write("Token: ")
+        sys.stderr.flush()
+    token = arguments.token or sys.stdin.readline(4096).strip()
+    enroll(
+        arguments.home,
+        arguments.controller,
+        arguments.agents,
+        arguments.device_id,
+        token,
+        arguments.ca_sha256,
+        ca_file=arguments.ca_file,
+        replace=arguments.replace,
+    )
+    print(f"enrolled {arguments.device_id}\nNext: edgerig-agent run --home {arguments.home}")
+    return EXIT_OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _require("grpc")
+    from edgerig_agent.daemon import run
+
+    return run(arguments.home, arguments.embedded)
+
+
+def _require(*packages: str) -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"this command needs {', '.join(missing)}, which is not installed",
+            hint="pip install 'edgerig[agent]'",
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Words a result for a person: plain text that reads at 80 columns; pure.
+
+Figures stand in readable units here and nowhere else; what was not measured is
+listed with its reason, never left out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from edgerig.v1.attempt_pb2 import AttemptResult, Boundary, FailureClass, Measurement, Phase, Status
+from edgerig.words import word
+
+WIDTH = 80
+
+_SCALES = {
+    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
+    "bytes": ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")),
+    "j": ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")),
+    "w": ((1.0, "W"), (1e-3, "mW")),
+}
+
+
+def result_lines(result: AttemptResult) -> list[str]:
+    """Returns the lines of a result: what came of it, its figures, what could not be measured."""
+    lines = [f"status     {word(Status, result.status)}"]
+    if result.failure_class:
+        phase = word(Phase, result.failure_phase)
+        where = f" in {phase}" if phase else ""
+        lines.append(f"failure    {word(FailureClass, result.failure_class)}{where}")
+    if result.failure_message:
+        lines += _wrapped(result.failure_message, first="           ")
+    if result.HasField("quality"):
+        lines.append(f"quality    {result.quality:.4f} over {result.item_count} items")
+    if result.flags:
+        lines += _wrapped(", ".join(result.flags), first="flags      ")
+    measured = [m for m in result.measurements if m.HasField("value")]
+    if measured:
+        lines += ["", *measurement_lines(measured)]
+    missing = [m for m in result.measurements if not m.HasField("value")]
+    if missing:
+        lines += ["", "Not measured:", *unavailable_lines(missing)]
+    return lines
+
+
+def measurement_lines(measurements: Sequence[Measurement]) -> list[str]:
+    """Returns a table of measured figures, one line each, the phase named where it changes."""
+    lines = [f"{'phase':<14} {'figure':<25} {'':<8} {'value':>12} {'n':>6}  boundary"]
+    last = ""
+    for measured in measurements:
+        phase = word(Phase, measured.phase) or "whole attempt"
+        shown = phase if phase != last else ""
+        last = phase
+        boundary = word(Boundary, measured.boundary)
+        count = str(measured.sample_count) if measured.sample_count else ""
+        value = format_value(measured.name, measured.value)
+        name = measured.name
+        if measured.boundary == Boundary.Value("BOUNDARY_RAIL"):
+            name = f"{name} {measured.source.rpartition(':')[2]}"[:25]
+        line = f"{shown:<14} {name:<25} {measured.statistic:<8} {value:>12} {count:>6}  {boundary}"
+        lines.append(line.rstrip())
+    return lines
+
+
+def unavailable_lines(measurements: Sequence[Measurement]) -> list[str]:
+    """Returns what could not be measured, the figures with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for measured in measurements:
+        phase = word(Phase, measured.phase) or "whole attempt"
+        name = f"{measured.name} {measured.statistic} ({phase})"
+        by_reason.setdefault(measured.unavailable_reason, []).append(name)
+    lines = []
+    for reason, names in by_reason.items():
+        lines += _wrapped(f"{', '.join(names)}: {reason}", first="  ", rest="    ")
+    return lines
+
+
+def format_value(name: str, value: float) -> str:
+    """Returns a value with the unit that its name ends in, scaled to be read."""
+    if name.endswith("_per_s"):
+        return f"{value:.4g} /s"
+    if name.startswith("j_per_"):
+        return _scaled(value, _SCALES["j"])
+    scales = _SCALES.get(name.rpartition("_")[2])
+    return _scaled(value, scales) if scales else f"{value:.4g}"
+
+
+def _scaled(value: float, scales: Sequence[tuple[float, str]]) -> str:
+    for scale, unit in scales:
+        if abs(value) >= scale:
+            return f"{value / scale:.4g} {unit}"
+    scale, unit = scales[0] if value == 0 else scales[-1]
+    return f"{value / scale:.3g} {unit}"
+
+
+def _wrapped(text: str, *, first: str, rest: str = "           ") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest) or [first]
