@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UnreachableError, UsageError
 from edgerig_agent import identity as identities
@@ -40,6 +40,8 @@ _POLL_S = 15.0
 # After a round that failed although the controller answers.
 _RETRY_S = 60.0
 _EMBEDDED_PATIENCE_S = 60.0
+# A command that looks whether an agent runs holds the lock for an instant.
+_LOCK_PATIENCE_S = 1.0
 _LOG_BYTES = 1024 * 1024
 _LOG_COUNT = 2
 _CACHE_BYTES = 64 * 1024**3
@@ -88,6 +90,8 @@ def run(home: Path, embedded: bool) -> int:
         DeviceError: the clock is outside the certificate's validity.
         StorageError: the home cannot be used.
     """
+    # Attempt processes get absolute paths, whatever their working directory.
+    home = home.resolve()
     settings = read_settings(home)
     with _locked(home), _logging(home):
         identity = identities.load(home)
@@ -224,18 +228,27 @@ def _locked(home: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error}", hint=f"ls -ld {home}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            pid = file.read(20).strip() or "unknown"
-            raise UsageError(
-                f"an agent already runs in {home} (pid {pid})", hint=f"kill {pid}, or use another --home"
-            ) from error
+        deadline_s = time.monotonic() + _LOCK_PATIENCE_S
+        while not _try_lock(file):
+            if time.monotonic() > deadline_s:
+                file.seek(0)
+                pid = file.read(20).strip() or "unknown"
+                raise UsageError(
+                    f"an agent already runs in {home} (pid {pid})", hint=f"kill {pid}, or use another --home"
+                )
+            time.sleep(_LOCK_PATIENCE_S / 10)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgerig.documents import canonical_bytes, from_json, to_json
-from edgerig.errors import DeviceError, ProtocolError, StorageError
+from edgerig.errors import ProtocolError, StorageError
 from edgerig.v1.agent_service_pb2 import Lease
 from edgerig.v1.attempt_pb2 import (
     STATUS_FAILED,
@@ -141,17 +141,17 @@ def prepare(folder: AttemptFolder, lease: Lease, cache: BlobCache, *, worker_pyt
     """Writes what the attempt process reads; every blob must be in the cache. Can be repeated.
 
     Raises:
-        ProtocolError: a path of the trial would leave its folder.
-        DeviceError: the model is a folder on this device that is not there.
+        ProtocolError: a path of the trial would leave its folder, or is not absolute where it must be.
         StorageError: the disk is full or refuses.
     """
     trial = lease.trial
     model, data = folder.path / "model", folder.path / "data"
     try:
         if trial.model.device_path:
+            # Whether it is there, and fit to be used, is for the attempt to find out and record.
             model = Path(trial.model.device_path)
-            if not model.is_absolute() or not model.is_dir():
-                raise DeviceError(f"the model folder {model} is not on this device", hint=f"ls -ld {model}")
+            if not model.is_absolute():
+                raise ProtocolError(f"the model folder {str(model)[:80]!r} is not an absolute path")
         else:
             model.mkdir(exist_ok=True)
             for reference in trial.model.files:
@@ -166,7 +166,7 @@ def prepare(folder: AttemptFolder, lease: Lease, cache: BlobCache, *, worker_pyt
             "model_dir": str(model),
             "data_file": str(data_file),
             "worker_python": worker_python,
-            "sysfs_root": "/sys",
+            "sysfs_root": "/",
             "own_pids": [os.getpid()],
         }
         _write_document(folder.path / "attempt.json", attempt)

@@ -321,7 +321,10 @@ async def test_too_little_disk_means_no_work(rig: Rig) -> None:
     assert not rig.controller.syncs[0].wants_work
 
 
-def test_a_second_daemon_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+def test_a_second_daemon_is_refused_with_the_pid_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgerig_agent.daemon._LOCK_PATIENCE_S", 0.01)
     with (tmp_path / "agent.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("4242")
