@@ -127,6 +127,7 @@ def measure(arguments: argparse.Namespace) -> list[Figure]:
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         root = Path(scratch)
         home = homes.resolve(str(root / "data"), os.environ)
+        python = [sys.executable, "-m"]
         controller = stack.enter_context(
             process(
                 [sys.executable, "-m", "edgerig_controller.serve", "--data", str(home.root)],
