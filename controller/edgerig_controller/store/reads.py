@@ -208,6 +208,25 @@ def trace_files(session: Session, study_id: str) -> list[tuple[str, str, str]]:
     return [(attempt_id, path, sha256) for attempt_id, path, sha256 in files]
 
 
+def trial_durations(session: Session) -> dict[str, float]:
+    """Returns the mean seconds from lease to result of every trial digest that ended well."""
+    query = (
+        select(
+            tables.Result.trial_digest,
+            func.avg(tables.Attempt.ended_unix_s - tables.Attempt.created_unix_s),
+        )
+        .join(tables.Attempt, tables.Attempt.attempt_id == tables.Result.attempt_id)
+        .where(
+            tables.Result.primary,
+            tables.Result.kind == "attempt",
+            tables.Result.status == "ok",
+            tables.Attempt.ended_unix_s.is_not(None),
+        )
+        .group_by(tables.Result.trial_digest)
+    )
+    return {digest: float(seconds) for digest, seconds in session.execute(query)}
+
+
 def _canonical(query: Any, study_id: str) -> Any:
     return (
         query.select_from(tables.Trial)

@@ -99,6 +99,10 @@ class Repository:
         """Lists (attempt id, path, sha256) of the traces of the canonical results."""
         return self._read(lambda session: reads.trace_files(session, study_id))
 
+    def trial_durations(self) -> dict[str, float]:
+        """Returns the mean seconds from lease to result by trial digest."""
+        return self._read(reads.trial_durations)
+
     def progress(self, study_id: str) -> watch.Progress:
         """Returns what a watcher is shown of a study.
 

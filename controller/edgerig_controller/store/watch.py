@@ -53,7 +53,7 @@ class Progress:
 class Load:
     """How much there is to do in the whole fleet, and what runs now."""
 
-    active_study_count: int
+    active_study_ids: tuple[str, ...]
     open_trial_count: int
     open_attempt_count: int
     running: tuple[Running, ...]
@@ -81,16 +81,14 @@ def progress(session: Session, study_id: str) -> Progress:
 
 def load(session: Session) -> Load:
     """Reads how much is active."""
-    active = session.scalar(
-        select(func.count()).select_from(tables.Study).where(tables.Study.state == "active")
-    )
+    active = session.scalars(select(tables.Study.study_id).where(tables.Study.state == "active")).all()
     open_trials = session.scalar(
         select(func.count()).select_from(tables.Trial).where(tables.Trial.state.in_(("queued", "leased")))
     )
     open_attempts = session.scalar(
         select(func.count()).select_from(tables.Attempt).where(tables.Attempt.state.in_(OPEN))
     )
-    return Load(active or 0, open_trials or 0, open_attempts or 0, tuple(running(session)))
+    return Load(tuple(active), open_trials or 0, open_attempts or 0, tuple(running(session)))
 
 
 def running(session: Session) -> list[Running]:

@@ -1,0 +1,337 @@
+"""AgentService: what agents report and ask.
+
+The caller's device is read from its certificate. Everything durable is
+committed before the reply. Knows nothing of how leases move: it checks what
+comes in, asks the store, and tells others what has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+
+from edgerig import documents
+from edgerig.channel import CHUNK_BYTES
+from edgerig.errors import ProtocolError, StorageError
+from edgerig.v1 import agent_service_pb2 as pb
+from edgerig.v1.agent_service_pb2_grpc import AgentServiceServicer
+from edgerig.v1.attempt_pb2 import AttemptResult, ItemScore
+from edgerig.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
+from edgerig_controller.fleet.changes import INVENTORY
+from edgerig_controller.fleet.leases import TTL_S, HeldState, Verdict
+from edgerig_controller.rpc import checks
+from edgerig_controller.rpc.frame import LOCAL_DEVICE, Frame
+from edgerig_controller.rpc.interceptors import Denied
+from edgerig_controller.rpc.peers import certificate_serial, require_peer
+from edgerig_controller.rpc.scores import read_scores
+from edgerig_controller.store.leases import Held, Order
+from edgerig_controller.store.results import Outcome, Submission
+
+_log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_HELLO_S = 10.0
+_MAX_HELD = 64
+_RESULT_JSON_MAX_BYTES = 4 * 1024 * 1024
+
+_HELD: dict[int, HeldState] = {
+    pb.HELD_STATE_ACCEPTED: "accepted",
+    pb.HELD_STATE_STARTING: "starting",
+    pb.HELD_STATE_RUNNING: "running",
+    pb.HELD_STATE_FINISHED: "finished",
+}
+_VERDICT: dict[Verdict, pb.Verdict] = {
+    "continue": pb.VERDICT_CONTINUE,
+    "cancel": pb.VERDICT_CANCEL,
+    "send": pb.VERDICT_SEND,
+    "already_have": pb.VERDICT_ALREADY_HAVE,
+    "discard": pb.VERDICT_DISCARD,
+}
+_OUTCOME: dict[Outcome, pb.CommitOutcome] = {
+    "canonical": pb.COMMIT_OUTCOME_CANONICAL,
+    "superseded": pb.COMMIT_OUTCOME_SUPERSEDED,
+    "already_have": pb.COMMIT_OUTCOME_ALREADY_HAVE,
+    "conflict": pb.COMMIT_OUTCOME_CONFLICT,
+    "discarded": pb.COMMIT_OUTCOME_DISCARDED,
+}
+
+
+class AgentService(AgentServiceServicer):
+    """Serves the agents of one fleet."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        # Bytes per attempt and blob that are being uploaded.
+        self._uploads: dict[str, dict[str, int]] = {}
+
+    async def Session(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
+    ) -> AsyncIterator[pb.SessionResponse]:
+        device_id = await self._device(context)
+        hello = await _first_hello(request_iterator)
+        connection = self._frame.hub.connect(device_id, hello.session_epoch)
+        _log.info("%s connected, agent %s", device_id, hello.agent_version[:40])
+        yield pb.SessionResponse(
+            welcome=pb.Welcome(
+                protocol_major=PROTOCOL_MAJOR,
+                protocol_minor=PROTOCOL_MINOR,
+                controller_version=VERSION,
+                fleet_id=self._frame.authority.fleet_id,
+            )
+        )
+        await self._frame.tell_watchers_of_devices()
+        reader = asyncio.create_task(self._hear(device_id, request_iterator))
+        reader.add_done_callback(lambda _task: connection.end())
+        try:
+            while (signal := await connection.outgoing.get()) is not None:
+                yield signal
+        finally:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
+            if self._frame.hub.disconnect(connection):
+                _log.info("%s disconnected", device_id)
+                await self._frame.tell_watchers_of_devices()
+
+    async def Sync(self, request: pb.SyncRequest, context: Context) -> pb.SyncResponse:  # noqa: N802
+        device_id = await self._device(context)
+        checks.check_count(request.held, _MAX_HELD, "held attempts")
+        held = [_held(item) for item in request.held]
+        if not any(item.state != "finished" for item in held):
+            await self._convert_traces()
+        frame = self._frame
+        synced = await frame.store.ask(
+            lambda store: store.sync(device_id, held, wants_work=request.wants_work, now_unix_s=frame.clock())
+        )
+        await frame.announce(synced.touched)
+        if synced.touched:
+            # A lost lease may have put a trial back into the queue.
+            await frame.wake_idle()
+        response = pb.SyncResponse(
+            request_id=request.request_id[:128],
+            verdicts=[_verdict(order) for order in synced.orders],
+            attempt_quota_bytes=checks.ATTEMPT_QUOTA_BYTES,
+        )
+        if synced.offer is not None:
+            lease = synced.offer.lease
+            response.offer.CopyFrom(
+                pb.Lease(
+                    attempt_id=lease.attempt_id, epoch=lease.epoch, ttl_s=TTL_S, trial=synced.offer.trial
+                )
+            )
+        return response
+
+    async def AcceptLease(  # noqa: N802
+        self, request: pb.AcceptLeaseRequest, context: Context
+    ) -> pb.AcceptLeaseResponse:
+        device_id = await self._device(context)
+        attempt_id = checks.check_name(request.attempt_id, "attempt_id")
+        order = await self._frame.store.ask(
+            lambda store: store.accept_lease(
+                device_id, attempt_id, request.epoch, now_unix_s=self._frame.clock()
+            )
+        )
+        self._frame.on_leases()
+        return pb.AcceptLeaseResponse(granted=order.verdict == "continue", reason=order.reason)
+
+    async def StartAttempt(  # noqa: N802
+        self, request: pb.StartAttemptRequest, context: Context
+    ) -> pb.StartAttemptResponse:
+        device_id = await self._device(context)
+        attempt_id = checks.check_name(request.attempt_id, "attempt_id")
+        quiet_s = checks.check_seconds(request.quiet_s, "quiet_s")
+        order, study_id = await self._frame.store.ask(
+            lambda store: store.start_attempt(
+                device_id,
+                attempt_id,
+                request.epoch,
+                boot_id=request.boot_id[:128],
+                quiet_s=quiet_s,
+                now_unix_s=self._frame.clock(),
+            )
+        )
+        await self._frame.announce([study_id])
+        return pb.StartAttemptResponse(verdict=_VERDICT[order.verdict], reason=order.reason)
+
+    async def CommitResult(  # noqa: N802
+        self, request: pb.CommitResultRequest, context: Context
+    ) -> pb.CommitResultResponse:
+        device_id = await self._device(context)
+        _check_commit(request)
+        frame = self._frame
+        async with frame.committing:
+            missing = await asyncio.to_thread(self._missing, request)
+            if missing:
+                return pb.CommitResultResponse(outcome=pb.COMMIT_OUTCOME_INCOMPLETE, missing_sha256=missing)
+            scores = await asyncio.to_thread(self._read_files, request)
+            submission = Submission(
+                device_id,
+                request.attempt_id,
+                request.epoch,
+                request.kind,
+                request.sha256,
+                request.manifest,
+                request.result,
+                scores,
+            )
+            committed = await frame.store.ask(
+                lambda store: store.commit_result(submission, now_unix_s=frame.clock())
+            )
+        if committed.outcome == "conflict":
+            _log.error("attempt %s: %s", request.attempt_id, committed.reason)
+        self._uploads.pop(request.attempt_id, None)
+        if committed.study_id:
+            files = [(file.path, file.sha256) for file in request.manifest.files]
+            frame.traces.remember(committed.study_id, request.attempt_id, files)
+        await frame.announce([committed.study_id])
+        return pb.CommitResultResponse(outcome=_OUTCOME[committed.outcome], reason=committed.reason)
+
+    async def PutChunk(  # noqa: N802
+        self, request: pb.PutChunkRequest, context: Context
+    ) -> pb.PutChunkResponse:
+        device_id = await self._device(context)
+        attempt_id = checks.check_name(request.attempt_id, "attempt_id")
+        if len(request.data) > CHUNK_BYTES:
+            raise ProtocolError(f"A piece of {len(request.data)} bytes is larger than {CHUNK_BYTES}.")
+        if not await self._frame.store.ask(lambda store: store.attempt_open_on(device_id, attempt_id)):
+            raise ProtocolError(f"Attempt {attempt_id} is unknown here or not of {device_id}.")
+        self._reserve(attempt_id, request.sha256, request.size_bytes)
+        state = await asyncio.to_thread(
+            self._frame.blobs.put_chunk,
+            request.sha256,
+            request.size_bytes,
+            request.offset_bytes,
+            request.data,
+        )
+        return pb.PutChunkResponse(stored_bytes=state.stored_bytes, complete=state.complete)
+
+    async def GetChunk(  # noqa: N802
+        self, request: pb.GetChunkRequest, context: Context
+    ) -> pb.GetChunkResponse:
+        device_id = await self._device(context)
+        size_bytes = self._frame.blobs.size_bytes(request.sha256)
+        if not 0 <= request.offset_bytes <= size_bytes:
+            raise ProtocolError(f"A blob of {size_bytes} bytes has no offset {request.offset_bytes}.")
+        if not await self._frame.store.ask(lambda store: store.may_read_blob(device_id, request.sha256)):
+            raise Denied(f"No open attempt of {device_id} needs blob {request.sha256}.")
+        data = await asyncio.to_thread(
+            self._frame.blobs.read, request.sha256, request.offset_bytes, CHUNK_BYTES
+        )
+        return pb.GetChunkResponse(data=data, size_bytes=size_bytes)
+
+    async def ReportInventory(  # noqa: N802
+        self, request: pb.ReportInventoryRequest, context: Context
+    ) -> pb.ReportInventoryResponse:
+        device_id = await self._device(context)
+        frame = self._frame
+        await frame.store.ask(
+            lambda store: store.store_facts(device_id, request.facts, now_unix_s=frame.clock())
+        )
+        frame.changes.touch(INVENTORY)
+        return pb.ReportInventoryResponse()
+
+    async def _device(self, context: Context) -> str:
+        """Returns the caller's device id; its certificate must be the newest of that device."""
+        peer = require_peer(context, self._frame.authority.fleet_id, "agent")
+        serial = certificate_serial(context)
+        if not await self._frame.store.ask(lambda store: store.certificate_live(serial, peer.name)):
+            raise Denied(f"The certificate of {peer.name} was replaced or is not known here.")
+        return peer.name
+
+    async def _hear(self, device_id: str, requests: AsyncIterator[pb.SessionRequest]) -> None:
+        async for request in requests:
+            if request.WhichOneof("signal") == "renew":
+                renew = request.renew
+                attempt_id, epoch = renew.attempt_id[:128], renew.epoch
+                await self._frame.store.ask(
+                    lambda store, attempt_id=attempt_id, epoch=epoch: store.renew_lease(  # type: ignore[misc]
+                        device_id, attempt_id, epoch, now_unix_s=self._frame.clock()
+                    )
+                )
+                self._frame.on_leases()
+
+    async def _convert_traces(self) -> None:
+        """Converts what waits, unless something is being measured on this machine."""
+        frame = self._frame
+        if not frame.traces.waiting:
+            return
+        load = await frame.store.ask(lambda store: store.fleet_load())
+        if any(item.device_id == LOCAL_DEVICE for item in load.running):
+            return
+        for problem in await asyncio.to_thread(frame.traces.convert_pending):
+            _log.warning("%s", problem)
+
+    def _missing(self, request: pb.CommitResultRequest) -> list[str]:
+        hashes = {file.sha256 for file in request.manifest.files}
+        return sorted(sha256 for sha256 in hashes if not self._frame.blobs.has(sha256))
+
+    def _read_files(self, request: pb.CommitResultRequest) -> list[ItemScore]:
+        """Checks that result.json says the same as the message, and reads the item scores."""
+        blobs = self._frame.blobs
+        scores: list[ItemScore] = []
+        for file in request.manifest.files:
+            if blobs.size_bytes(file.sha256) != file.size_bytes:
+                raise ProtocolError(f"File {file.path} has another size than the manifest says.")
+            if file.path == "result.json":
+                text = blobs.read(file.sha256, 0, _RESULT_JSON_MAX_BYTES)
+                stored = documents.from_json(text, AttemptResult(), what="result.json")
+                if _bytes(stored) != _bytes(request.result):
+                    raise ProtocolError("result.json says something else than the result that came with it.")
+            if file.path == "scores.jsonl":
+                with blobs.open(file.sha256) as opened:
+                    scores = read_scores(opened)
+        return scores
+
+    def _reserve(self, attempt_id: str, sha256: str, size_bytes: int) -> None:
+        uploads = self._uploads.setdefault(attempt_id, {})
+        uploads[sha256] = size_bytes
+        if sum(uploads.values()) > checks.ATTEMPT_QUOTA_BYTES:
+            del uploads[sha256]
+            raise StorageError(
+                f"The files of attempt {attempt_id} have more than {checks.ATTEMPT_QUOTA_BYTES} bytes."
+            )
+
+
+async def _first_hello(requests: AsyncIterator[pb.SessionRequest]) -> pb.Hello:
+    try:
+        first = await asyncio.wait_for(requests.__anext__(), _HELLO_S)
+    except (StopAsyncIteration, asyncio.TimeoutError) as error:
+        raise ProtocolError("A session begins with Hello.") from error
+    if first.WhichOneof("signal") != "hello":
+        raise ProtocolError("A session begins with Hello.")
+    if first.hello.protocol_major != PROTOCOL_MAJOR:
+        raise ProtocolError(
+            f"The agent speaks protocol {first.hello.protocol_major}, this controller {PROTOCOL_MAJOR}.",
+            hint=f"install edgerig {VERSION} on the device",
+        )
+    return first.hello
+
+
+def _check_commit(request: pb.CommitResultRequest) -> None:
+    checks.check_name(request.attempt_id, "attempt_id")
+    if request.kind != checks.RESULT_KIND:
+        raise ProtocolError(f"Results of kind {request.kind[:40]!r} are not known.")
+    if request.result.attempt_id != request.attempt_id:
+        raise ProtocolError("The result is of another attempt.")
+    checks.check_manifest(request.manifest, request.sha256, request.attempt_id)
+
+
+def _held(item: pb.HeldAttempt) -> Held:
+    state = _HELD.get(item.state)
+    if state is None:
+        raise ProtocolError(f"Attempt {item.attempt_id[:80]!r} is held in the unknown state {item.state}.")
+    return Held(checks.check_name(item.attempt_id, "attempt_id"), item.epoch, state)
+
+
+def _verdict(order: Order) -> pb.HeldVerdict:
+    return pb.HeldVerdict(attempt_id=order.attempt_id, verdict=_VERDICT[order.verdict], reason=order.reason)
+
+
+def _bytes(result: AttemptResult) -> bytes:
+    return result.SerializeToString(deterministic=True)

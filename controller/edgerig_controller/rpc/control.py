@@ -1,0 +1,281 @@
+"""ControlService: what people and their programs ask of the controller.
+
+Only operators' certificates are let in. Every change is committed before the
+reply; agents are told afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+
+from edgerig.errors import StudyProblems, UsageError
+from edgerig.v1 import control_service_pb2 as pb
+from edgerig.v1.control_service_pb2_grpc import ControlServiceServicer
+from edgerig.version import VERSION
+from edgerig_controller.fleet import tokens
+from edgerig_controller.rpc import progress
+from edgerig_controller.rpc.catalogs import Target, choose, wait_for_local_facts
+from edgerig_controller.rpc.frame import Frame
+from edgerig_controller.rpc.peers import require_peer
+from edgerig_controller.study.plan import local_catalog, prepare
+from edgerig_controller.study.prepared import PreparedStudy
+
+_log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ControlService(ControlServiceServicer):
+    """Serves the operators of one fleet.
+
+    `addresses` returns (enroll, agents) as devices reach them. With
+    `trust_loopback` no certificate is asked for: a listener that only this
+    machine reaches, and only when somebody asked for it.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        *,
+        addresses: Callable[[], tuple[str, str]],
+        stop: Callable[[], None],
+        trust_loopback: bool = False,
+    ) -> None:
+        self._frame = frame
+        self._addresses = addresses
+        self._stop = stop
+        self._trust_loopback = trust_loopback
+
+    async def GetStatus(  # noqa: N802
+        self,
+        request: pb.GetStatusRequest,  # noqa: ARG002
+        context: Context,
+    ) -> pb.GetStatusResponse:
+        self._admit(context)
+        rows = await self._frame.store.ask(lambda store: store.devices())
+        load = await self._frame.store.ask(lambda store: store.fleet_load())
+        connected = self._frame.hub.connected()
+        return pb.GetStatusResponse(
+            version=VERSION,
+            fleet_id=self._frame.authority.fleet_id,
+            pid=os.getpid(),
+            devices=[
+                pb.DeviceState(
+                    device_id=row.device_id,
+                    connected=row.device_id in connected,
+                    has_inventory=row.facts is not None,
+                    enrolled=row.enrolled,
+                )
+                for row in rows
+            ],
+            open_trial_count=load.open_trial_count,
+        )
+
+    async def SubmitStudy(  # noqa: N802
+        self, request: pb.SubmitStudyRequest, context: Context
+    ) -> pb.SubmitStudyResponse:
+        self._admit(context)
+        frame = self._frame
+        await wait_for_local_facts(frame)
+        async with frame.planning:
+            try:
+                prepared = await self._prepare(request)
+            except StudyProblems as error:
+                return pb.SubmitStudyResponse(
+                    problems=[
+                        pb.Problem(place=item.place, message=item.message, hint=item.hint)
+                        for item in error.problems
+                    ]
+                )
+            now_unix_s = frame.clock()
+            row, attached, reused_count = await frame.store.ask(
+                lambda store: store.create_study(prepared, reuse=request.reuse, now_unix_s=now_unix_s)
+            )
+            if attached:
+                # Coming back to a study restarts what died in it.
+                await frame.store.ask(lambda store: store.resume_study(row.study_id, now_unix_s=now_unix_s))
+        await frame.announce([row.study_id])
+        await frame.wake_idle()
+        return pb.SubmitStudyResponse(
+            study_id=row.study_id,
+            attached=attached,
+            trial_count=row.trial_count,
+            reused_count=reused_count,
+        )
+
+    async def WatchStudy(  # noqa: N802
+        self, request: pb.WatchStudyRequest, context: Context
+    ) -> AsyncIterator[pb.WatchStudyResponse]:
+        self._admit(context)
+        frame = self._frame
+        sent: pb.WatchStudyResponse | None = None
+        while sent is None or not sent.finished:
+            seen = frame.changes.version(request.study_id)
+            current = await frame.store.ask(lambda store: store.progress(request.study_id))
+            load = await frame.store.ask(lambda store: store.fleet_load())
+            rows = await frame.store.ask(lambda store: store.devices())
+            message = progress.message(current, load, rows, frame.hub.connected())
+            if message != sent:
+                yield message
+                sent = message
+            if not message.finished:
+                await frame.changes.wait(request.study_id, seen)
+
+    async def CancelStudy(  # noqa: N802
+        self, request: pb.CancelStudyRequest, context: Context
+    ) -> pb.CancelStudyResponse:
+        self._admit(context)
+        frame = self._frame
+        cancelled = await frame.store.ask(
+            lambda store: store.cancel_study(request.study_id, now_unix_s=frame.clock())
+        )
+        for lease in cancelled.held:
+            frame.hub.cancel(lease.device_id, lease.attempt_id, lease.cancel_reason)
+        await frame.announce([request.study_id])
+        return pb.CancelStudyResponse(cancelled_count=cancelled.cancelled_count)
+
+    async def ResumeStudy(  # noqa: N802
+        self, request: pb.ResumeStudyRequest, context: Context
+    ) -> pb.ResumeStudyResponse:
+        self._admit(context)
+        frame = self._frame
+        count = await frame.store.ask(
+            lambda store: store.resume_study(request.study_id, now_unix_s=frame.clock())
+        )
+        await frame.announce([request.study_id])
+        await frame.wake_idle()
+        return pb.ResumeStudyResponse(requeued_count=count)
+
+    async def DeleteStudy(  # noqa: N802
+        self, request: pb.DeleteStudyRequest, context: Context
+    ) -> pb.DeleteStudyResponse:
+        self._admit(context)
+        frame = self._frame
+        async with frame.planning, frame.committing:
+            before = await frame.store.ask(lambda store: store.referenced_blobs())
+            await frame.store.ask(
+                lambda store: store.delete_study(request.study_id, now_unix_s=frame.clock())
+            )
+            after = await frame.store.ask(lambda store: store.referenced_blobs())
+            freed_bytes = await asyncio.to_thread(self._remove_files, request.study_id, before - after)
+        await frame.announce([request.study_id])
+        return pb.DeleteStudyResponse(freed_bytes=freed_bytes)
+
+    async def CollectGarbage(  # noqa: N802
+        self, request: pb.CollectGarbageRequest, context: Context
+    ) -> pb.CollectGarbageResponse:
+        self._admit(context)
+        frame = self._frame
+        async with frame.planning, frame.committing:
+            orphans = await frame.store.ask(lambda store: store.orphans())
+            if not request.dry_run:
+                await frame.store.ask(lambda store: store.delete_attempts(orphans.attempt_ids))
+            referenced = await frame.store.ask(lambda store: store.referenced_blobs())
+            count, size_bytes = await asyncio.to_thread(
+                self._collect_blobs, referenced, dry_run=request.dry_run
+            )
+        return pb.CollectGarbageResponse(
+            blob_count=count,
+            blob_bytes=size_bytes,
+            attempt_count=len(orphans.attempt_ids),
+            attempt_bytes=orphans.file_bytes,
+        )
+
+    async def AddDevice(  # noqa: N802
+        self, request: pb.AddDeviceRequest, context: Context
+    ) -> pb.AddDeviceResponse:
+        self._admit(context)
+        frame = self._frame
+        device_id = tokens.check_device_id(request.device_id)
+        labels = tokens.check_labels(request.labels)
+        ttl_s = tokens.check_ttl(request.ttl_s)
+        token = tokens.new_token()
+        now_unix_s = frame.clock()
+        await frame.store.ask(
+            lambda store: store.add_device(
+                device_id,
+                labels,
+                token_sha256=tokens.hash_token(token),
+                expires_unix_s=now_unix_s + ttl_s,
+                now_unix_s=now_unix_s,
+            )
+        )
+        enroll_address, agents_address = self._addresses()
+        return pb.AddDeviceResponse(
+            token=token,
+            ca_spki_sha256=frame.authority.spki_sha256,
+            enroll_address=enroll_address,
+            agents_address=agents_address,
+        )
+
+    async def Shutdown(  # noqa: N802
+        self,
+        request: pb.ShutdownRequest,  # noqa: ARG002
+        context: Context,
+    ) -> pb.ShutdownResponse:
+        self._admit(context)
+        self._stop()
+        return pb.ShutdownResponse()
+
+    def _admit(self, context: Context) -> None:
+        if not self._trust_loopback:
+            require_peer(context, self._frame.authority.fleet_id, "operator")
+
+    async def _prepare(self, request: pb.SubmitStudyRequest) -> PreparedStudy:
+        """Plans for the device that the study asks for, in a thread of its own."""
+        folder = Path(request.folder)
+        if not folder.is_absolute():
+            raise UsageError(f"The study's folder {request.folder[:200]!r} is not an absolute path.")
+        rows = await self._frame.store.ask(lambda store: store.devices())
+        durations = await self._frame.store.ask(lambda store: store.trial_durations())
+        connected = self._frame.hub.connected()
+        guess = choose(rows, connected, None)
+        if guess is None:
+            guess = Target(await asyncio.to_thread(local_catalog), None, None)
+
+        def plan(target: Target) -> PreparedStudy:
+            return prepare(
+                request.yaml,
+                origin=request.origin or "study",
+                folder=folder,
+                blobs=self._frame.blobs,
+                catalog=target.catalog,
+                device_memory_bytes=target.memory_bytes,
+                accelerator=target.accelerator,
+                durations=durations.get,
+            )
+
+        prepared = await asyncio.to_thread(plan, guess)
+        exact = choose(rows, connected, prepared.devices)
+        if exact is None:
+            # No device of the study has said what it is: its memory is unknown.
+            exact = Target(guess.catalog, None, None)
+        return prepared if exact == guess else await asyncio.to_thread(plan, exact)
+
+    def _remove_files(self, study_id: str, hashes: set[str]) -> int:
+        freed_bytes = sum(self._frame.blobs.delete(sha256) for sha256 in hashes)
+        home = self._frame.home
+        for folder in (home.traces_dir / study_id, home.report_dir(study_id)):
+            if folder.is_dir():
+                freed_bytes += sum(item.stat().st_size for item in folder.rglob("*") if item.is_file())
+                shutil.rmtree(folder)
+        return freed_bytes
+
+    def _collect_blobs(self, referenced: set[str], *, dry_run: bool) -> tuple[int, int]:
+        unused = [
+            (sha256, size_bytes)
+            for sha256, size_bytes in self._frame.blobs.sizes()
+            if sha256 not in referenced
+        ]
+        if not dry_run:
+            for sha256, _ in unused:
+                self._frame.blobs.delete(sha256)
+        return len(unused), sum(size_bytes for _, size_bytes in unused)

@@ -1,0 +1,66 @@
+"""What the three services of one controller share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from edgerig_controller.data.blobs import BlobStore
+from edgerig_controller.fleet.changes import Changes
+from edgerig_controller.fleet.identity import Authority
+from edgerig_controller.fleet.sessions import SessionHub
+from edgerig_controller.home import Home
+from edgerig_controller.store.thread import StoreThread
+from edgerig_controller.store.traces import TraceKeeper
+
+LOCAL_DEVICE = "local"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Frame:
+    """The parts of a running controller. Lives on one event loop."""
+
+    home: Home
+    authority: Authority
+    store: StoreThread
+    blobs: BlobStore
+    traces: TraceKeeper
+    # Unix seconds.
+    clock: Callable[[], float]
+    hub: SessionHub = field(default_factory=SessionHub)
+    changes: Changes = field(default_factory=Changes)
+    # Called whenever leases or the number of active studies may have changed.
+    on_leases: Callable[[], None] = lambda: None
+    # Planning puts blobs that nothing refers to yet; garbage collection must wait for it.
+    planning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # A commit checks that its blobs are there; they must not go before it is done.
+    committing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def announce(self, study_ids: Iterable[str]) -> None:
+        """Tells watchers, the timer and idle agents that studies have moved on."""
+        touched = [study_id for study_id in study_ids if study_id]
+        self.on_leases()
+        self.changes.touch(*touched)
+
+    async def wake_idle(self) -> None:
+        """Wakes the agents that do not measure: a timed phase must not be disturbed by a hint."""
+        load = await self.store.ask(lambda store: store.fleet_load())
+        busy = {item.device_id for item in load.running}
+        for device_id in self.hub.connected() - busy:
+            self.hub.wake(device_id)
+
+    async def expire(self) -> None:
+        """Ends the leases whose time is up."""
+        touched = await self.store.ask(lambda store: store.expire_leases(now_unix_s=self.clock()))
+        await self.announce(touched)
+        await self.wake_idle()
+
+    async def tell_watchers_of_devices(self) -> None:
+        """Lets watchers say anew why nothing runs, unless something is being measured."""
+        load = await self.store.ask(lambda store: store.fleet_load())
+        if not load.running:
+            self.changes.touch(*load.active_study_ids)

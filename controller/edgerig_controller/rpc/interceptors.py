@@ -1,0 +1,161 @@
+"""What holds for every call: errors become statuses, surprises are logged with an id.
+
+A status carries the error's words and its next step as EdgerigError prints
+them ("...\\nNext: ..."), and the class in the trailing metadata.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+
+from edgerig.errors import (
+    BugError,
+    DataError,
+    DeviceError,
+    EdgerigError,
+    NotFoundError,
+    ProtocolError,
+    RejectedError,
+    StorageError,
+    TimeoutExceededError,
+    UnreachableError,
+    UsageError,
+)
+
+_log = logging.getLogger(__name__)
+
+CLASS_KEY = "edgerig-error"
+# Statuses travel in HTTP/2 headers, which peers bound at 8 KiB.
+_DETAILS_MAX_CHARS = 3000
+
+_STATUS: tuple[tuple[type[EdgerigError], grpc.StatusCode], ...] = (
+    (NotFoundError, grpc.StatusCode.NOT_FOUND),
+    (DataError, grpc.StatusCode.INVALID_ARGUMENT),
+    (UnreachableError, grpc.StatusCode.UNAVAILABLE),
+    (DeviceError, grpc.StatusCode.FAILED_PRECONDITION),
+    (TimeoutExceededError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (RejectedError, grpc.StatusCode.ABORTED),
+    (StorageError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (ProtocolError, grpc.StatusCode.INVALID_ARGUMENT),
+    (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
+    (BugError, grpc.StatusCode.INTERNAL),
+)
+_CLASSES: dict[str, type[EdgerigError]] = {kind.__name__: kind for kind, _ in _STATUS}
+
+
+class Denied(Exception):  # noqa: N818 - it is an answer, not an accident
+    """The caller is not who may ask this. Becomes PERMISSION_DENIED."""
+
+
+class Activity(Protocol):
+    """Counts calls that keep an embedded controller alive."""
+
+    def enter(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+
+def to_status(error: EdgerigError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
+    """Returns the status code, details and trailing metadata that stand for an error."""
+    code = next((code for kind, code in _STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+    name = next((kind.__name__ for kind, _ in _STATUS if isinstance(error, kind)), BugError.__name__)
+    return code, str(error)[:_DETAILS_MAX_CHARS], ((CLASS_KEY, name),)
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError) -> EdgerigError:
+    """Returns the error that a status stands for; statuses of other origin by their code."""
+    metadata: Any = error.trailing_metadata() or ()
+    named = next((value for key, value in metadata if key == CLASS_KEY), "")
+    by_code = next((kind for kind, code in _STATUS if code is error.code()), UnreachableError)
+    kind = _CLASSES.get(str(named), by_code)
+    message, _, hint = (error.details() or error.code().name).partition("\nNext: ")
+    return kind(message, hint=hint)
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+    """Wraps every method of a server."""
+
+    def __init__(self, activity: Activity | None = None) -> None:
+        self._activity = activity
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = str(handler_call_details.method)
+        codecs = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary is not None:
+            wrapped = self._unary(handler.unary_unary, method)
+            return grpc.unary_unary_rpc_method_handler(wrapped, **codecs)
+        if handler.unary_stream is not None:
+            wrapped = self._stream(handler.unary_stream, method)
+            return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
+        wrapped = self._stream(handler.stream_stream, method)
+        return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
+
+    def _unary(self, method: Callable[..., Awaitable[Any]], name: str) -> Any:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            with self._counted():
+                try:
+                    return await method(request, context)
+                except Exception as error:  # noqa: BLE001 - the boundary to the peer
+                    await _answer(error, name, context)
+
+        return call
+
+    def _stream(self, method: Callable[..., AsyncIterator[Any]], name: str) -> Any:
+        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            with self._counted():
+                try:
+                    async for message in method(request, context):
+                        yield message
+                except Exception as error:  # noqa: BLE001 - the boundary to the peer
+                    await _answer(error, name, context)
+
+        return call
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        if self._activity is None:
+            yield
+            return
+        self._activity.enter()
+        try:
+            yield
+        finally:
+            self._activity.leave()
+
+
+async def _answer(error: Exception, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if isinstance(error, Denied):
+        _log.warning("%s: denied: %s", method, error)
+        await context.abort(
+            grpc.StatusCode.PERMISSION_DENIED, str(error), ((CLASS_KEY, ProtocolError.__name__),)
+        )
+    if isinstance(error, EdgerigError):
+        code, details, metadata = to_status(error)
+        _log.info("%s: %s: %s", method, code.name, error.message)
+        await context.abort(code, details, metadata)
+    incident = uuid.uuid4().hex[:12]
+    _log.error("%s: incident %s", method, incident, exc_info=error)
+    await context.abort(
+        grpc.StatusCode.INTERNAL,
+        f"The controller has a fault (incident {incident}).\nNext: look for {incident} in controller.log",
+        ((CLASS_KEY, BugError.__name__),),
+    )

@@ -1,0 +1,153 @@
+"""The controller's listeners: agents and control with client certificates, enroll without.
+
+gRPC can require client certificates or ignore them, not both on one port, so
+each service has a listener of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from edgerig.channel import SERVER_OPTIONS
+from edgerig.errors import UsageError
+from edgerig.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from edgerig.v1.control_service_pb2_grpc import add_ControlServiceServicer_to_server
+from edgerig.v1.enroll_service_pb2_grpc import add_EnrollServiceServicer_to_server
+from edgerig_controller.fleet.identity import KeyPair
+from edgerig_controller.rpc.agents import AgentService
+from edgerig_controller.rpc.control import ControlService
+from edgerig_controller.rpc.enroll import EnrollService
+from edgerig_controller.rpc.frame import Frame
+from edgerig_controller.rpc.interceptors import Activity, Guard
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Wanted port numbers; 0 takes a free one."""
+
+    control: int = 0
+    agents: int = 0
+    enroll: int = 0
+
+
+@dataclass
+class Listeners:
+    """The running servers and the ports they got. `insecure_control` is 0 unless asked for."""
+
+    control_port: int = 0
+    agents_port: int = 0
+    enroll_port: int = 0
+    insecure_control_port: int = 0
+    _servers: list[grpc.aio.Server] = field(default_factory=list)
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no more calls and gives the present ones some time to end."""
+        for server in self._servers:
+            await server.stop(grace_s)
+
+
+async def open_listeners(
+    frame: Frame,
+    server_pair: KeyPair,
+    *,
+    host: str,
+    advertise: str,
+    ports: Ports,
+    activity: Activity,
+    stop: Callable[[], None],
+    insecure_loopback: bool,
+) -> Listeners:
+    """Starts all listeners of a controller.
+
+    Raises:
+        UsageError: a wanted port or address cannot be had.
+    """
+    listeners = Listeners()
+
+    def addresses() -> tuple[str, str]:
+        name = _bracketed(advertise)
+        return f"{name}:{listeners.enroll_port}", f"{name}:{listeners.agents_port}"
+
+    # The CA stands in the chain so that a device can compare it with the hash it was told.
+    chain = server_pair.certificate_pem + frame.authority.ca_pem
+    pairs = [(server_pair.key_pem, chain)]
+    mutual = grpc.ssl_server_credentials(pairs, frame.authority.ca_pem, require_client_auth=True)
+    one_sided = grpc.ssl_server_credentials(pairs)
+    control = ControlService(frame, addresses=addresses, stop=stop)
+    listeners.control_port = await _open(
+        listeners,
+        add_ControlServiceServicer_to_server,
+        control,
+        host,
+        ports.control,
+        mutual,
+        [Guard(activity)],
+    )
+    listeners.agents_port = await _open(
+        listeners,
+        add_AgentServiceServicer_to_server,
+        AgentService(frame),
+        host,
+        ports.agents,
+        mutual,
+        [Guard()],
+    )
+    listeners.enroll_port = await _open(
+        listeners,
+        add_EnrollServiceServicer_to_server,
+        EnrollService(frame),
+        host,
+        ports.enroll,
+        one_sided,
+        [Guard()],
+    )
+    if insecure_loopback:
+        open_control = ControlService(frame, addresses=addresses, stop=stop, trust_loopback=True)
+        listeners.insecure_control_port = await _open(
+            listeners,
+            add_ControlServiceServicer_to_server,
+            open_control,
+            _LOOPBACK,
+            0,
+            None,
+            [Guard(activity)],
+        )
+    return listeners
+
+
+async def _open(
+    listeners: Listeners,
+    add: Callable[[Any, grpc.aio.Server], None],
+    service: Any,
+    host: str,
+    port: int,
+    credentials: grpc.ServerCredentials | None,
+    interceptors: Sequence[Any],
+) -> int:
+    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=list(interceptors))
+    add(service, server)
+    address = f"{_bracketed(host)}:{port}"
+    try:
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        await listeners.stop(0)
+        raise UsageError(
+            f"The controller cannot listen on {address}.", hint="choose another --listen address or port"
+        ) from error
+    await server.start()
+    listeners._servers.append(server)
+    return int(bound)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

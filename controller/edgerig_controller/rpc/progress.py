@@ -1,0 +1,79 @@
+"""What a watcher is told of a study: counts, an estimate, and why nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgerig.v1.control_service_pb2 import WatchStudyResponse
+from edgerig_controller.fleet.schedule import eta_s, matches
+from edgerig_controller.store.devices import DeviceRow
+from edgerig_controller.store.watch import Load, Progress
+
+
+def message(
+    progress: Progress, load: Load, rows: Sequence[DeviceRow], connected: frozenset[str]
+) -> WatchStudyResponse:
+    """Composes one message of WatchStudy."""
+    usable = [row for row in rows if _matches(progress, row)]
+    present = [row for row in usable if row.device_id in connected]
+    response = WatchStudyResponse(
+        study_id=progress.study.study_id,
+        trial_count=progress.study.trial_count,
+        done_count=progress.study.done_count,
+        running_count=len(progress.running),
+        failed_count=progress.study.failed_count,
+        finished=progress.finished,
+        quiet=bool(load.running),
+        current=_current(progress, len(usable) > 1),
+        blocked_reason=_blocked(progress, load, usable, present),
+    )
+    estimate = eta_s(
+        progress.queued_count + progress.leased_count,
+        len(present),
+        progress.durations_s,
+        progress.predictions_s,
+    )
+    if estimate is not None:
+        response.eta_s = estimate
+    return response
+
+
+def _current(progress: Progress, several_devices: bool) -> str:
+    def words(index: int) -> str:
+        item = progress.running[index]
+        text = f"{item.cell_label} seed {item.seed}"
+        if item.repeat > 1:
+            text += f" repeat {item.repeat}"
+        return f"{text} on {item.device_id}" if several_devices else text
+
+    return "; ".join(words(index) for index in range(len(progress.running)))
+
+
+def _blocked(
+    progress: Progress, load: Load, usable: Sequence[DeviceRow], present: Sequence[DeviceRow]
+) -> str:
+    if progress.finished or progress.leased_count:
+        return ""
+    wanted = _wanted(progress)
+    if not usable:
+        return f"no enrolled device {wanted}"
+    if not present:
+        names = ", ".join(row.device_id for row in usable)
+        return f"no device that {wanted} is connected ({names})"
+    busy = {item.device_id: item for item in load.running}
+    others = [busy[row.device_id] for row in present if row.device_id in busy]
+    if len(others) == len(present):
+        return f"waiting for study {others[0].study_id} on {others[0].device_id}"
+    return ""
+
+
+def _wanted(progress: Progress) -> str:
+    if progress.device_names:
+        return f"is named {' or '.join(progress.device_names)}"
+    if progress.device_labels:
+        return f"has the labels {', '.join(progress.device_labels)}"
+    return "is there"
+
+
+def _matches(progress: Progress, row: DeviceRow) -> bool:
+    return row.enrolled and matches(progress.device_names, progress.device_labels, row.device_id, row.labels)
