@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import ipaddress
 import logging
 import logging.handlers
@@ -19,7 +18,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from edgerig.errors import EXIT_INTERRUPTED, EXIT_OK, EdgerigError, UsageError
 from edgerig_controller import home as homes
@@ -27,8 +27,8 @@ from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.fleet import identity
 from edgerig_controller.fleet.timer import LeaseTimer
 from edgerig_controller.home import Endpoint, Home
-from edgerig_controller.linger import LINGER_S, Linger
 from edgerig_controller.rpc.frame import Frame
+from edgerig_controller.rpc.linger import LINGER_S, Linger
 from edgerig_controller.rpc.listeners import Listeners, Ports, open_listeners
 from edgerig_controller.store.repository import Repository
 from edgerig_controller.store.thread import StoreThread
@@ -53,7 +53,7 @@ class Options:
     embedded: bool = False
     listen: str = "127.0.0.1"
     advertise: tuple[str, ...] = ()
-    ports: Ports = Ports()
+    ports: Ports = field(default_factory=Ports)
     insecure_loopback: bool = False
     linger_s: float = LINGER_S
 
@@ -84,7 +84,13 @@ async def serve(
 
 
 def run(
-    home: Home, options: Options, *, on_ready: Callable[[Endpoint], None] = lambda _endpoint: None
+    home: Home,
+    *,
+    embedded: bool = False,
+    listen: str = "127.0.0.1",
+    advertise: Sequence[str] = (),
+    ports: Ports | None = None,
+    insecure_loopback: bool = False,
 ) -> int:
     """Runs a controller in the foreground and returns an exit code.
 
@@ -92,11 +98,18 @@ def run(
         UsageError: another controller uses the folder, or the address cannot be had.
         StorageError: the data folder cannot be used.
     """
+    options = Options(
+        embedded=embedded,
+        listen=check_listen(listen),
+        advertise=tuple(advertise),
+        ports=ports or Ports(),
+        insecure_loopback=insecure_loopback,
+    )
     with homes.lock(home):
         homes.remove_endpoint(home)
         _log_to_file(home)
         try:
-            asyncio.run(_serve_until_signal(home, options, on_ready))
+            asyncio.run(_serve_until_signal(home, options))
         except KeyboardInterrupt:
             return EXIT_INTERRUPTED
         except EdgerigError as error:
@@ -122,26 +135,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--insecure-loopback", action="store_true", help="also take control calls without certificates"
     )
     given = parser.parse_args(arguments)
-    options = Options(
-        embedded=given.embedded,
-        listen=given.listen,
-        advertise=tuple(given.advertise),
-        ports=Ports(given.control_port, given.agents_port, given.enroll_port),
-        insecure_loopback=given.insecure_loopback,
-    )
     try:
-        return run(homes.resolve(given.data, os.environ), options)
+        return run(
+            homes.resolve(given.data, os.environ),
+            embedded=given.embedded,
+            listen=given.listen,
+            advertise=given.advertise,
+            ports=Ports(given.control_port, given.agents_port, given.enroll_port),
+            insecure_loopback=given.insecure_loopback,
+        )
     except EdgerigError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
 
 
-async def _serve_until_signal(home: Home, options: Options, on_ready: Callable[[Endpoint], None]) -> None:
+async def _serve_until_signal(home: Home, options: Options) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(home, options, on_ready=on_ready, stop=stop)
+    await serve(home, options, stop=stop)
 
 
 def _open_frame(home: Home) -> Frame:
@@ -199,22 +212,21 @@ async def _run(
     _log.info("ended")
 
 
-async def _until_stopped(tasks: Sequence[asyncio.Future[None]], stopping: asyncio.Event) -> None:
+async def _until_stopped(parts: Sequence[asyncio.Future[None]], stopping: asyncio.Event) -> None:
     """Waits for the stop; a part that fails ends the controller with its error."""
     waiting = asyncio.ensure_future(stopping.wait())
+    everything: list[asyncio.Future[Any]] = [*parts, waiting]
     try:
-        await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
+        await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+        for part in parts:
+            if part.done():
+                part.result()
         # A linger that is over has set the stop itself.
         await stopping.wait()
     finally:
-        for task in (*tasks, waiting):
-            task.cancel()
-        for task in (*tasks, waiting):
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        for item in everything:
+            item.cancel()
+        await asyncio.gather(*everything, return_exceptions=True)
 
 
 async def _listen(
