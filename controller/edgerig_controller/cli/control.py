@@ -13,23 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 from edgerig.channel import CLIENT_OPTIONS
-from edgerig.errors import (
-    BugError,
-    EdgerigError,
-    NotFoundError,
-    Problem,
-    ProtocolError,
-    RejectedError,
-    StorageError,
-    StudyProblems,
-    TimeoutExceededError,
-    UnreachableError,
-    UsageError,
-)
+from edgerig.errors import EdgerigError, Problem, StudyProblems, UnreachableError
 from edgerig.v1 import control_service_pb2 as pb
 from edgerig.v1.control_service_pb2_grpc import ControlServiceStub
 from edgerig_controller import embedded
 from edgerig_controller.home import Endpoint, Home
+from edgerig_controller.rpc.interceptors import from_rpc_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,35 +31,15 @@ SUBMIT_S = 600.0
 DELETE_S = 300.0
 _TRIES = 3
 
-_CLASSES: dict[grpc.StatusCode, type[EdgerigError]] = {
-    grpc.StatusCode.INVALID_ARGUMENT: UsageError,
-    grpc.StatusCode.FAILED_PRECONDITION: UsageError,
-    grpc.StatusCode.ALREADY_EXISTS: UsageError,
-    grpc.StatusCode.NOT_FOUND: NotFoundError,
-    grpc.StatusCode.UNAVAILABLE: UnreachableError,
-    grpc.StatusCode.UNAUTHENTICATED: UnreachableError,
-    grpc.StatusCode.PERMISSION_DENIED: UnreachableError,
-    grpc.StatusCode.DEADLINE_EXCEEDED: TimeoutExceededError,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: StorageError,
-    grpc.StatusCode.DATA_LOSS: StorageError,
-    grpc.StatusCode.ABORTED: RejectedError,
-    grpc.StatusCode.UNIMPLEMENTED: ProtocolError,
-}
-
 
 def error_of(error: grpc.aio.AioRpcError, home: Home) -> EdgerigError:
     """Turns a failed call into the error that a person gets."""
-    code, details = error.code(), error.details() or ""
-    kind = _CLASSES.get(code, BugError)
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return UnreachableError(
-            f"the controller of {home.root} does not answer: {details}",
-            hint=f"look at {home.log_path}, then type the command again",
-        )
-    message, _, hint = details.partition("\nNext: ")
-    return kind(
-        message or f"the controller refused with {code.name}", hint=hint or f"look at {home.log_path}"
-    )
+    told = from_rpc_error(error)
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        # The connection's own words ("failed to connect to all addresses") help nobody alone.
+        message = f"the controller of {home.root} does not answer: {told.message}"
+        return UnreachableError(message, hint=f"look at {home.log_path}, then type the command again")
+    return type(told)(told.message, hint=told.hint or f"look at {home.log_path}")
 
 
 class Control:

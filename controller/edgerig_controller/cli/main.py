@@ -17,7 +17,7 @@ import click
 
 from edgerig.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, EdgerigError
 from edgerig.version import VERSION
-from edgerig_controller.cli.output import Output
+from edgerig_controller.cli.output import Output, ReaderLeftError
 
 PROGRAM = "edgerig"
 HELP = """Measures language models on edge devices and derives guidelines.
@@ -133,8 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         out.note("Interrupted.")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe has left (`edgerig studies | head`): that is no fault.
+    except (ReaderLeftError, BrokenPipeError):
+        # What is still buffered must not fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except Exception as error:  # noqa: BLE001 - the boundary of the process

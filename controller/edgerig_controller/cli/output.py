@@ -34,6 +34,10 @@ class Column:
     right: bool = False
 
 
+class ReaderLeftError(Exception):
+    """Whoever read our standard output has left (`edgerig studies | head`): no fault, but no more to do."""
+
+
 class Output:
     """Writes results, notes, progress and errors of one command."""
 
@@ -72,7 +76,7 @@ class Output:
         """Prints a line of the result; nothing in JSON mode."""
         if not self.json_mode:
             self._end_progress()
-            print(text, file=self._stdout, flush=True)
+            self._print(text)
 
     def heading(self, text: str) -> None:
         """Prints a heading of the result."""
@@ -88,7 +92,13 @@ class Output:
         self._document_written = True
         self._end_progress()
         whole = {"schema_version": SCHEMA_VERSION, **document}
-        print(json.dumps(whole, ensure_ascii=False, indent=1), file=self._stdout, flush=True)
+        self._print(json.dumps(whole, ensure_ascii=False, indent=1))
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, file=self._stdout, flush=True)
+        except BrokenPipeError as error:
+            raise ReaderLeftError from error
 
     def note(self, text: str) -> None:
         """Prints a line for the person beside the result; nothing when quiet."""
