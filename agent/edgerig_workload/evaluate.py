@@ -6,7 +6,7 @@ are kept in memory and reported when the evaluation is over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from edgerig_workload.events import bounded
@@ -18,8 +18,11 @@ from edgerig_workload.tasks.items import Item
 from edgerig_workload.tasks.metrics import score
 from edgerig_workload.tasks.prompts import read_answer
 
-# Rows generated together. Fixed, because padding can change the last bits of a result.
-BATCH = 16
+# Rows generated together, and their prompt tokens with padding: long prompts go in
+# smaller batches, so that small boards hold them. Both are fixed and not fitted to
+# the memory at hand, because padding can change the last bits of a result.
+BATCH_ROWS = 16
+BATCH_TOKENS = 4096
 
 
 def evaluate(context: Context, learned: Learned) -> None:
@@ -61,13 +64,24 @@ def _scores(
     # Prompts of like length go together, which keeps padding small.
     order = sorted(range(len(ids)), key=lambda place: (len(ids[place]), place))
     events: dict[int, dict[str, Any]] = {}
-    for start in range(0, len(order), BATCH):
-        places = order[start : start + BATCH]
+    for places in batches(order, [len(prompt) for prompt in ids]):
         rows = generate(loaded, [ids[place] for place in places], questions.spec.answer_tokens, stop.ends)
         for place, row in zip(places, rows, strict=True):
             output = read_answer(questions.spec, loaded.decode(row))
             events[place] = _event(questions, questions.items[place], prompts[place], output, len(ids[place]))
     return [events[place] for place in range(len(ids))]
+
+
+def batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Cut places, given from the shortest to the longest, into batches of bounded rows and tokens."""
+    batch: list[int] = []
+    for place in order:
+        if batch and (len(batch) == BATCH_ROWS or (len(batch) + 1) * lengths[place] > BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 def _event(questions: Questions, item: Item, prompt: Prompt, output: str, token_count: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ but the one that needs no model. torch is imported inside the phase that counts 
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +55,10 @@ class Attempt:
         if not METHODS[self.trial.method.kind]["needs_model"]:
             self._spin()
             return
+        # Read by OpenMP when torch is loaded. Its default is to spin at the end of every
+        # parallel piece: with any other process on the processor that costs a factor of
+        # ten, and it burns energy while a resident model idles.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         with self.marks.phase("import", began_mono_ns=self.began_mono_ns):
             modules = ["torch", "transformers", *_required(self.trial)]
             for name in modules:

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 import torch
 
 from edgerig_workload import models, trial
-from edgerig_workload.evaluate import evaluate
+from edgerig_workload.evaluate import BATCH_ROWS, BATCH_TOKENS, batches, evaluate
 from edgerig_workload.learn import method
 from edgerig_workload.learn.context import Context, Questions
 from edgerig_workload.phases import Marks, ProcResidentSet
@@ -102,3 +102,13 @@ def test_prompt_too_long_for_the_context_is_cut_and_told(
 
     assert found["truncated"]
     assert found["tokens_in"] <= 256 - 4
+
+
+@pytest.mark.parametrize(
+    ("length", "rows"), [(10, BATCH_ROWS), (BATCH_TOKENS // 4, 4), (BATCH_TOKENS * 3, 1)]
+)
+def test_batches_are_bounded_in_rows_and_tokens(length: int, rows: int) -> None:
+    found = list(batches(range(40), [length] * 40))
+
+    assert max(len(batch) for batch in found) == rows
+    assert [place for batch in found for place in batch] == list(range(40))
