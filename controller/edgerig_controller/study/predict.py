@@ -21,6 +21,7 @@ from edgerig_controller.study.prepared import Prediction
 from edgerig_controller.study.spec import Inference
 
 EXPRESSION_CHARACTERS = 2000
+EXPRESSION_DEPTH = 100
 # A cell is refused only above this multiple of the memory there is: the formula
 # knows neither the allocator nor the rest of the machine. Between once and this
 # the cell runs, and an out-of-memory end is its measured result.
@@ -162,8 +163,10 @@ def _parsed(expression: str) -> ast.expr:
     return tree
 
 
-def _checked(node: ast.expr, broken: ProtocolError) -> None:
+def _checked(node: ast.expr, broken: ProtocolError, depth: int = 0) -> None:
     """Refuses everything that is not arithmetic, before anything is computed."""
+    if depth > EXPRESSION_DEPTH:
+        raise broken
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div)):
         parts = [node.left, node.right]
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.UAdd, ast.USub)):
@@ -177,7 +180,7 @@ def _checked(node: ast.expr, broken: ProtocolError) -> None:
     else:
         raise broken
     for part in parts:
-        _checked(part, broken)
+        _checked(part, broken, depth + 1)
 
 
 def _value(node: ast.expr, names: Mapping[str, float | None]) -> float:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from edgerig.errors import Problem
 from edgerig_controller.study.schema import describe, keys_at, node_at
-from edgerig_controller.study.spec import HISTORY_MOST, SEED_MOST, Study
+from edgerig_controller.study.spec import SEED_MOST, Study
 from edgerig_controller.study.yaml_source import Document, Path
 
 _ROUNDS = 4
@@ -30,7 +30,8 @@ _FILLERS: dict[Path, Callable[[int], Any]] = {
     ("factors", "model"): lambda index: f"device:/faulty/{index}",
     ("factors", "method"): lambda index: f"faulty-{index}",
     ("factors", "compression"): lambda index: f"faulty-{index}",
-    ("factors", "history"): lambda index: HISTORY_MOST - index,
+    # Small: what synthetic data needs grows with it.
+    ("factors", "history"): lambda index: 61 + index,
 }
 
 
