@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -123,10 +124,12 @@ def local_catalog(python: str = sys.executable) -> dict[str, Any]:
         DeviceError: the workload is not installed there, or does not answer.
         ProtocolError: the answer is not a catalogue.
     """
-    command = [python, "-m", "edgerig_workload", "catalog"]
+    executable = str(Path(python).absolute()) if "/" in python else python
+    command = [executable, "-m", "edgerig_workload", "catalog"]
     hint = f"{python} -m pip install 'edgerig[workload]'"
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+        # Not in the caller's folder: `-m` would import modules that lie there.
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False, cwd="/")
     except OSError as error:
         raise DeviceError(f"{python} cannot be started: {error.strerror}", hint=hint) from error
     except subprocess.TimeoutExpired as error:

@@ -166,6 +166,9 @@ class _Reader:
 
     def _scalar_value(self, event: ScalarEvent, mark: _Mark) -> Any:
         text: str = event.value
+        if not _is_unicode(text):
+            self.report(mark, "the text holds half a surrogate pair, which is no character")
+            return ""
         tag = event.tag if event.tag is None else str(event.tag)
         if tag is None:
             tag = str(self._yaml.resolver.resolve(ScalarNode, text, event.implicit))
@@ -253,3 +256,11 @@ class _Reader:
             )
         else:
             self.keys[(*holder.path, value)] = mark
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

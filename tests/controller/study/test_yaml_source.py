@@ -62,6 +62,7 @@ def test_every_repeated_key_is_reported() -> None:
         ("a: *nobody\n", "s.yaml:1:4: the alias *nobody stands for nothing"),
         ("a: &x [1, *x]\n", "s.yaml:1:11: the alias *x stands for nothing"),
         ("a: " + "9" * 100 + "\n", "s.yaml:1:4: the number has more than 64 characters"),
+        ('a: "\\ud800"\n', "s.yaml:1:4: the text holds half a surrogate pair"),
         ("a: !!int x\n", "s.yaml:1:4: `x` is not a value of the type int"),
     ],
 )
