@@ -48,7 +48,11 @@ def measurement_lines(measurements: Sequence[Measurement]) -> list[str]:
     """Returns a table of measured figures, one line each, the phase named where it changes."""
     lines = [f"{'phase':<14} {'figure':<25} {'':<8} {'value':>12} {'n':>6}  boundary"]
     last = ""
+    # Figures of one phase together, the phases in the order in which they ran.
+    order: dict[int, int] = {}
     for measured in measurements:
+        order.setdefault(measured.phase, len(order))
+    for measured in sorted(measurements, key=lambda one: order[one.phase]):
         phase = word(Phase, measured.phase) or "whole attempt"
         shown = phase if phase != last else ""
         last = phase

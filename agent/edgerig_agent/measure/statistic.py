@@ -11,9 +11,14 @@ from math import ceil
 
 CONFIDENCE = 0.95
 
+# A median is reported with its interval, and five values have none of 95 %.
+_FEWEST_FOR_MEDIAN = 6
+
 
 def is_admissible(share: float, request_count: int) -> bool:
     """Tells whether `request_count` requests are enough for the percentile `share` (0 to 1)."""
+    if share == 0.5 and request_count < _FEWEST_FOR_MEDIAN:
+        return False
     return 1.0 - share**request_count >= CONFIDENCE
 
 

@@ -1,0 +1,47 @@
+"""Percentiles and the interval of the median."""
+
+import random
+
+import pytest
+
+from edgerig_agent.measure.statistic import fewest_requests, is_admissible, median_interval, percentile
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.50, 6), (0.90, 29), (0.95, 59), (0.99, 299)])
+def test_a_percentile_needs_so_many_requests(share: float, count: int) -> None:
+    assert fewest_requests(share) == count
+    assert not is_admissible(share, count - 1)
+
+
+def test_percentiles_are_observed_values_but_for_an_even_median() -> None:
+    ordered = [1.0, 2.0, 3.0, 4.0]
+    assert percentile(ordered, 0.5) == 2.5
+    assert percentile(ordered, 0.75) == 3.0
+    assert percentile(ordered, 0.99) == 4.0
+
+
+def test_the_90th_of_ten_is_the_ninth() -> None:
+    assert percentile([float(value) for value in range(1, 11)], 0.9) == 9.0
+
+
+def test_six_values_are_the_fewest_with_an_interval_of_the_median() -> None:
+    assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0]) is None
+    assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == (1.0, 6.0)
+
+
+def test_the_interval_of_twenty_is_the_sixth_and_the_fifteenth() -> None:
+    assert median_interval([float(value) for value in range(1, 21)]) == (6.0, 15.0)
+
+
+def test_the_interval_holds_the_median_in_95_of_100_runs() -> None:
+    random_numbers = random.Random(1)
+    held = 0
+    for _ in range(2000):
+        low, high = median_interval(sorted(random_numbers.expovariate(1.0) for _ in range(20))) or (0, 0)
+        held += low <= 0.6931 <= high
+    assert held / 2000 >= 0.94
+
+
+def test_an_interval_of_many_values_is_found() -> None:
+    low, high = median_interval([float(value) for value in range(5000)]) or (0.0, 0.0)
+    assert 2400 < low < 2500 < high < 2600

@@ -1,0 +1,56 @@
+"""RAPL zones of a powercap tree."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgerig_agent.probes.base import places
+from edgerig_agent.probes.rapl import discover
+from tests.fakes import sysfs_tree
+
+
+def test_only_packages_are_a_boundary_and_every_other_zone_is_a_rail(tmp_path: Path) -> None:
+    sysfs_tree.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 5)
+    sysfs_tree.rapl_zone(tmp_path, "intel-rapl:0:0", "core", 3)
+    sysfs_tree.rapl_zone(tmp_path, "intel-rapl:1", "psys", 9)
+    (probe,) = discover(places(str(tmp_path)))
+    assert {channel.source: channel.boundary for channel in probe.describe()} == {
+        "rapl:package-0": "cpu_pkg",
+        "rapl:package-0/core": "rail",
+        "rapl:psys": "rail",
+    }
+
+
+def test_the_second_view_of_the_same_package_is_passed_over(tmp_path: Path) -> None:
+    sysfs_tree.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 5)
+    sysfs_tree.rapl_zone(tmp_path, "intel-rapl-mmio:0", "package-0", 5)
+    (probe,) = discover(places(str(tmp_path)))
+    assert len(probe.describe()) == 1
+
+
+def test_the_counter_is_read_raw_with_its_range(tmp_path: Path) -> None:
+    counter = sysfs_tree.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 100, range_uj=999)
+    (probe,) = discover(places(str(tmp_path)))
+    (channel,) = probe.open()
+    first = probe.read_all()
+    counter.write_text("260\n")
+    second = probe.read_all()
+    probe.close()
+    assert (first, second) == ([100], [260])
+    assert channel.wrap_raw == 1000
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_counter_for_root_only_names_the_fix(tmp_path: Path) -> None:
+    sysfs_tree.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 5).chmod(0)
+    (probe,) = discover(places(str(tmp_path)))
+    assert "chmod a+r" in probe.describe()[0].unavailable_reason
+    assert probe.open() == ()
+
+
+def test_a_refused_permission_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sysfs_tree.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 5)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (probe,) = discover(places(str(tmp_path)))
+    assert "chmod a+r" in probe.describe()[0].unavailable_reason
