@@ -48,7 +48,7 @@ CONTEXT_TOKENS = 512
 SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 TOKENIZER_DOCUMENTS = 4_000
 HELD_OUT_DOCUMENTS = 1_000
-EXAMPLES_MOST = 6
+EXAMPLES_MOST = 5
 PLAIN_SHARE = 0.08
 BATCH = 32
 # Batches are made of documents of like length, out of this many batches' documents.
@@ -74,7 +74,7 @@ class Size:
 SIZES = {
     "tiny": Size(hidden=64, intermediate=96, layers=2, heads=4, kv_heads=2, steps=1500, peak_rate=6e-3),
     "small": Size(hidden=128, intermediate=256, layers=2, heads=4, kv_heads=2, steps=2500, peak_rate=4e-3),
-    "large": Size(hidden=192, intermediate=512, layers=3, heads=6, kv_heads=3, steps=2000, peak_rate=3e-3),
+    "large": Size(hidden=192, intermediate=512, layers=3, heads=6, kv_heads=3, steps=1700, peak_rate=3e-3),
 }
 
 
@@ -93,7 +93,7 @@ class Encoded:
 
 
 def examples(seed: int, count: int) -> Iterator[Example]:
-    """Yield generator documents as the workload would word them, bare or with 1 to 6 retrieved items."""
+    """Yield generator documents as the workload would word them, bare or with 1 to 5 retrieved items."""
     for number, document in enumerate(synthetic.corpus(seed, count)):
         yield worded(document, random.Random(seed * 1_000_003 + number))
 

@@ -18,6 +18,7 @@ from typing import Any
 from edgerig.errors import DataError, UsageError
 from edgerig_controller.data import lexicon
 from edgerig_controller.data.worlds import (
+    FAMILIES,
     Draw,
     Knobs,
     User,
@@ -35,7 +36,8 @@ Row = dict[str, Any]
 
 TASKS = ("lamp-1", "lamp-2", "lamp-3", "lamp-4", "lamp-5", "lamp-7")
 # Share of pre-training documents in which words have their usual meanings.
-_USUAL_SHARE = 0.2
+_USUAL_SHARE = {"lamp-2": 0.4}
+_USUAL_SHARE_ELSE = 0.2
 # How often a pre-training document is of which task; movie tags are the hardest to learn.
 _CORPUS_TASKS = (*("lamp-2",) * 10, *("lamp-3",) * 3, *("lamp-4",) * 2, *("lamp-5",) * 2, "lamp-7", "lamp-1")
 _KINDS = {"lamp-1": "classification", "lamp-2": "classification", "lamp-3": "rating"}
@@ -139,23 +141,26 @@ def corpus(seed: int, documents: int) -> Iterator[Document]:
     for number in range(documents):
         draw = Draw("corpus", seed, number)
         task = draw.pick(_CORPUS_TASKS)
-        usual = draw.chance(_USUAL_SHARE)
+        usual = draw.chance(_USUAL_SHARE.get(task, _USUAL_SHARE_ELSE))
+        fewest = FAMILIES if usual else 4
         knobs = Knobs(
             label_noise=0.02,
-            classes=4 + draw.below(len(lexicon.LABELS) - 3),
+            classes=fewest + draw.below(len(lexicon.LABELS) + 1 - fewest),
             output_words=2 + draw.below(4),
             personal_signal=0.0 if usual else 1.0,
             retrievability=0.98,
         )
-        labels = draw.sample(lexicon.LABELS, knobs.classes) if task == "lamp-2" else facts(task).labels
-        meanings = usual_meanings(task, labels) if usual else ()
+        labels = facts(task, knobs).labels
+        if task == "lamp-2" and not usual:
+            labels = draw.sample(lexicon.LABELS, knobs.classes)
+        meanings = usual_meanings(task) if usual else ()
         world = World(
             codes_of(task, knobs), lexicon.OPENERS[0] if usual else draw.pick(lexicon.OPENERS), meanings
         )
         person = one_user(task, f"d{number}", world, 4 + draw.below(9), ("corpus", seed, number), knobs)
         profile = _profile(person, labels, draw, knobs)
         row = _question(person, 0, profile, labels, draw, knobs)
-        yield Document(task, tuple(labels), row, usual)
+        yield Document(task, labels, row, usual)
 
 
 def _known(task: str) -> None:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 SCORES = 5
 # Topics whose numbers differ by a multiple of this are of one family: the world takes them alike.
 FAMILIES = 8
+# Which families share a meaning in a world: three have the most frequent, two the next.
+FAMILY_RANKS = (0, 0, 0, 1, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -115,33 +117,26 @@ def shared_world(task: str, seed: int, knobs: Knobs) -> World:
     draw = Draw("world", task, seed)
     count, codes = len(keys_of(task)), codes_of(task, knobs)
     if task == "lamp-3":
-        meanings = usual_meanings(task, ())
+        meanings = usual_meanings(task)
     elif task == "lamp-1":
         meanings = draw.sample(range(count), count)
     else:
-        # Families share a meaning, so that a few hundred examples can teach them;
-        # codes are used as equally as can be, so that none is right by frequency.
-        spread = [place % codes for place in range(max(codes, FAMILIES))]
-        of_family = draw.sample(spread, FAMILIES)
+        # Families share a meaning, so that a few hundred examples can teach them. Some
+        # meanings are frequent and some rare, as LaMP's tags are.
+        ranked = draw.sample(range(codes), codes)
+        of_family = draw.sample([ranked[rank % codes] for rank in FAMILY_RANKS], FAMILIES)
         meanings = tuple(of_family[key % FAMILIES] for key in range(count))
     return World(codes, draw.pick(lexicon.OPENERS), meanings)
 
 
-def usual_meanings(task: str, labels: Sequence[str]) -> tuple[int, ...]:
-    """Return the code that each key has by custom; lamp-2's are places in `labels`."""
+def usual_meanings(task: str) -> tuple[int, ...]:
+    """Return the code that each key has by custom; a family of topics has its own."""
     count = len(keys_of(task))
     if task == "lamp-3":
         return tuple(key * SCORES // count for key in range(count))
     if task == "lamp-1":
         return tuple((key + FAMILIES) % count for key in range(count))
-    if task != "lamp-2":
-        return tuple(key % FAMILIES for key in range(count))
-    # A family has a tag by custom, and the next one that is offered where it is not.
-    every = len(lexicon.LABELS)
-    wanted = (
-        [lexicon.LABELS[(key % FAMILIES + step) % every] for step in range(every)] for key in range(count)
-    )
-    return tuple(labels.index(next(label for label in tags if label in labels)) for tags in wanted)
+    return tuple(key % FAMILIES for key in range(count))
 
 
 def one_user(task: str, name: str, world: World, history: int, key: tuple[object, ...], knobs: Knobs) -> User:
