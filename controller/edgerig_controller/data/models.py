@@ -19,7 +19,7 @@ from typing import Any
 from edgerig import documents
 from edgerig.errors import DataError
 from edgerig.v1.trial_pb2 import FileRef, Model
-from edgerig_controller.data import safetensors_header
+from edgerig_controller.data import local, safetensors_header
 from edgerig_controller.data.sink import BlobSink
 
 INDEX = "model.safetensors.index.json"
@@ -94,21 +94,17 @@ def find(name: str, *, folder: Path, offline: bool = False, fetch: Fetch | None 
         DataError: there is no such model, it cannot be fetched, or it is of a
             form that is not used here.
     """
-    if not name.isprintable():
-        raise DataError(
-            f"{name[:80]!r} is no name of a model: it has control characters", hint="write starter/NAME"
-        )
     if name.startswith(_DEVICE):
         return FoundModel(name, device_path=_device_path(name))
     if name.startswith(_STARTER):
         return _inspect(name, _starter(name.removeprefix(_STARTER)), "")
-    local = (folder / (Path(name).expanduser() if name.startswith("~/") else name)).resolve()
-    if local.is_dir():
-        return _inspect(name, local, "")
+    place = local.absolute(folder, name)
+    if place.is_dir():
+        return _inspect(name, place, "")
     match = _HUB_NAME.fullmatch(name)
     if match is None:
         raise DataError(
-            f"there is no model `{name}`: no folder {local}",
+            f"there is no model `{name}`: no folder {place}",
             hint="write starter/NAME, a folder, org/name@revision of the hub, or device:/path",
         )
     path, commit = (fetch or _hub_fetch)(match[1], match[2] or "", offline)
@@ -163,7 +159,7 @@ def _starter(name: str) -> Path:
 
 def _device_path(name: str) -> str:
     path = PurePosixPath(name.removeprefix(_DEVICE))
-    if not path.is_absolute() or ".." in path.parts or len(str(path)) > 1000:
+    if not name.isprintable() or not path.is_absolute() or ".." in path.parts or len(str(path)) > 1000:
         raise DataError(f"`{name}` is no absolute path on a device", hint="write device:/models/NAME")
     return str(path)
 

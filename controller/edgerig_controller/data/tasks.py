@@ -15,7 +15,7 @@ from typing import Literal
 from edgerig import words
 from edgerig.errors import DataError, UsageError
 from edgerig.v1.trial_pb2 import FileRef, Task, TaskKind
-from edgerig_controller.data import rows
+from edgerig_controller.data import local, rows
 from edgerig_controller.data.sink import BlobSink
 
 # One data set for every study: cells and studies are compared on the same items.
@@ -114,7 +114,7 @@ def _synthetic(wanted: Wanted, history: int, families: Mapping[str, Family], blo
 def _own_file(wanted: Wanted, folder: Path, families: Mapping[str, Family], blobs: BlobSink) -> Task:
     if wanted.kind is None or not wanted.path:
         raise UsageError(f"task `{wanted.name}` needs `path` and `kind`", hint="see docs/how-to/own-task.md")
-    path = (folder / wanted.path).resolve()
+    path = local.absolute(folder, wanted.path)
     if not path.is_file():
         raise DataError(f"there is no file {path}", hint="`path` starts at the folder of the study file")
     summary = rows.check(path, _output_check(wanted))

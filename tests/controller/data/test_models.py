@@ -170,9 +170,16 @@ def test_a_device_path_is_absolute_and_plain(tmp_path: Path, name: str) -> None:
     assert "no absolute path" in refused(name, tmp_path).message
 
 
-@pytest.mark.parametrize("name", ["nothing", "./nothing", "a/b/c", "a\x00b", "org/name@", "../../x/y"])
+@pytest.mark.parametrize(
+    "name", ["nothing", "./nothing", "a/b/c", "a\x00b", "org/name@", "../../x/y", "a" * 900]
+)
 def test_a_name_of_no_source_is_refused(tmp_path: Path, name: str) -> None:
     refused(name, tmp_path)
+
+
+def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    refused("loop", tmp_path)
 
 
 def test_the_hub_is_asked_for_a_name_that_is_no_folder(tmp_path: Path) -> None:

@@ -181,6 +181,12 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
         resolve(Wanted("own", "jsonl", path="own.jsonl", kind="generation"), tmp_path)
 
 
+@pytest.mark.parametrize("path", ["a\x00b", "a" * 900, "."])
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(DataError):
+        resolve(Wanted("own", "jsonl", path=path, kind="generation"), tmp_path)
+
+
 def test_a_line_without_end_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "LINE_BYTES", 200)
     assert "line 1: longer than 200 bytes" in faults(tmp_path, [row(1, input="x" * 500)])
