@@ -12,14 +12,35 @@ from edgerig_controller.cli.options import Context, common_options, yes_option
 
 @click.command()
 @click.option("--listen", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--advertise", multiple=True, help="Name by which devices reach this machine; repeatable.")
+@click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="Port for operators; 0: any.")
+@click.option("--agents-port", type=click.IntRange(0, 65535), default=0, help="Port for agents; 0: any.")
+@click.option("--enroll-port", type=click.IntRange(0, 65535), default=0, help="Port for enrolment; 0: any.")
 @click.option("--insecure-loopback", is_flag=True, help="Also open a port without TLS, on loopback only.")
 @common_options
-def serve(context: Context, listen: str, insecure_loopback: bool) -> int:
-    """Run the controller in the foreground until Ctrl-C."""
+def serve(
+    context: Context,
+    listen: str,
+    advertise: tuple[str, ...],
+    control_port: int,
+    agents_port: int,
+    enroll_port: int,
+    insecure_loopback: bool,
+) -> int:
+    """Run the controller in the foreground until Ctrl-C or `edgerig stop`."""
+    from edgerig_controller.rpc.listeners import Ports
     from edgerig_controller.serve import run
 
     context.out.note(f"Data folder: {context.home.root}")
-    return run(context.home, embedded=False, listen=listen, insecure_loopback=insecure_loopback)
+    code = run(
+        context.home,
+        listen=listen,
+        advertise=advertise,
+        ports=Ports(control_port, agents_port, enroll_port),
+        insecure_loopback=insecure_loopback,
+    )
+    context.out.document({"ended": True})
+    return code
 
 
 @click.command()

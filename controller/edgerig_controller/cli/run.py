@@ -135,10 +135,6 @@ async def _run(context: Context, file: Path, prepared: PreparedStudy, wishes: Wi
         out.progress("preparing the study")
         answer = await control.submit(read_file(file), file, reuse=wishes.reuse)
         _say_registered(context, prepared.name, answer, wishes)
-        if answer.attached or wishes.resume:
-            again = await control.resume(answer.study_id)
-            if again:
-                out.note(f"{again} trials that died or were cancelled run again.")
         facts = {
             "study_id": answer.study_id,
             "name": prepared.name,

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgerig.errors import EXIT_FAILED, EXIT_OK
 from edgerig_controller.cli.output import Column, Output
+from edgerig_controller.guidelines.estimate import STEADY_NOTE
 from edgerig_controller.report.data import StudyData
 from edgerig_controller.report.model import CellReport, DeviceFigures, Report
 from edgerig_controller.report.numbers import points, quantity, signed_points
@@ -69,7 +70,8 @@ def show(out: Output, report: Report) -> None:
                 for contrast in report.contrasts
             ],
         )
-        for note in sorted({row.difference.note for row in report.contrasts if row.difference.note}):
+        notes = {row.difference.note for row in report.contrasts} - {"", STEADY_NOTE}
+        for note in sorted(notes):
             out.text(out.style(f"note: {note}", "dim"))
     _show_gaps(out, report)
 
@@ -84,7 +86,7 @@ def _show_gaps(out: Output, report: Report) -> None:
     if report.unavailable:
         out.heading("Not measured")
         for entry in report.unavailable:
-            out.text(f"{entry.name} ({', '.join(entry.phases)}): {entry.reason}")
+            out.text(f"{', '.join(entry.names)} ({', '.join(entry.phases)}): {entry.words}")
 
 
 def _cell_rows(cell: CellReport) -> list[tuple[str, ...]]:

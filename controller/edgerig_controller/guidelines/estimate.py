@@ -43,6 +43,7 @@ FEW_SEEDS_NOTE = {
     2: "two seeds: where seeds differ much the interval covers 0.88 instead of 0.95",
     3: "three seeds: where seeds differ much the interval covers 0.92 instead of 0.95",
 }
+STEADY_NOTE = "the seed changes nothing here"
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def _spread(means: npt.NDArray[np.float64]) -> _Spread:
     if variance < negligible:
         return _no_spread()
     if v_seeds < negligible and v_both < negligible:
-        return _Spread(variance, float(users - 1), "users", "the seed changes nothing here")
+        return _Spread(variance, float(users - 1), "users", STEADY_NOTE)
     uncertainty = (
         v_users**2 / (users - 1) + v_seeds**2 / (seeds - 1) + v_both**2 / ((users - 1) * (seeds - 1))
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgerig_controller.guidelines.estimate import MeanEstimate, mean_interval
 from edgerig_controller.report.numbers import unit_of
@@ -72,11 +72,18 @@ def _figure(key: tuple[str, ...], rows: list[MeasurementRow]) -> Figure:
         boundary=boundary,
         source=source,
         unit=unit_of(name),
-        estimate=mean_interval(values),
+        estimate=_at_least_zero(mean_interval(values)),
         values=values,
         flags=tuple(sorted({flag for row in ordered for flag in row.flags})),
         unavailable=tuple(sorted(reasons)),
     )
+
+
+def _at_least_zero(found: MeanEstimate) -> MeanEstimate:
+    """Cuts an interval at zero: no latency, memory or energy lies below it, so no truth is lost."""
+    if found.low is None or found.low >= 0 or found.estimate is None or found.estimate < 0:
+        return found
+    return replace(found, low=0.0)
 
 
 def largest_over_phases(found: Iterable[Figure]) -> Figure | None:

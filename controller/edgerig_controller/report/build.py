@@ -7,13 +7,15 @@ guidelines.estimate and report.aggregate.
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgerig.version import VERSION
 from edgerig.words import RESULT_FAILURES
-from edgerig_controller.guidelines.estimate import macro_mean, paired_contrast
+from edgerig_controller.guidelines.estimate import ScoreEstimate, macro_mean, paired_contrast
 from edgerig_controller.guidelines.records import Records
 from edgerig_controller.report.aggregate import Figure, figures, largest_over_phases
 from edgerig_controller.report.data import StudyData, factor_words, protocol
@@ -34,6 +36,7 @@ SCHEMA_VERSION = 1
 # Factors with a `none` that everything else is compared with.
 CONTRAST_FACTORS = ("method", "compression")
 ENERGY_PHASE = "inference"
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 def build(data: StudyData, *, now_unix_s: float) -> Report:
@@ -135,7 +138,7 @@ def _cell(
         trial_count=sum(1 for trial in data.trials if trial.cell_index == cell.cell_index),
         ok_count=len(usable),
         metric=metrics.get(str(cell.factors.get("task", "")), "score"),
-        quality=macro_mean(records.get(cell.cell_index, Records({}))),
+        quality=_within(macro_mean(records.get(cell.cell_index, Records({}))), 0.0, 1.0),
         devices=devices,
         failures=_failures(cell, mine),
         flags=tuple(sorted(flags)),
@@ -226,8 +229,15 @@ def _contrasts(
                 baseline=baseline.label,
                 treatment=cell.factors[factor],
                 metric=cell.metric,
-                difference=difference,
+                difference=_within(difference, -1.0, 1.0),
             )
+
+
+def _within(found: ScoreEstimate, least: float, most: float) -> ScoreEstimate:
+    """Cuts an interval at the ends of the scale: no truth lies beyond them, so none is lost."""
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, least), high=min(found.high, most))
 
 
 def _identity(factors: Mapping[str, Any], *, without: str) -> str:
@@ -267,18 +277,35 @@ def _exclusion(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _unavailable(cells: Sequence[CellReport]) -> tuple[Unavailable, ...]:
-    groups: dict[tuple[str, str], tuple[set[str], set[int]]] = defaultdict(lambda: (set(), set()))
+    """Gathers missing figures by reason; reasons that differ only in their numbers are one."""
+    groups: dict[str, _Gap] = defaultdict(_Gap)
     for cell in cells:
         for device in cell.devices:
             for figure in device.everything:
                 for reason in figure.unavailable:
-                    phases, indices = groups[(figure.name, reason)]
-                    phases.add(figure.phase or "attempt")
-                    indices.add(cell.index)
-    return tuple(
-        Unavailable(name, tuple(sorted(phases)), reason, len(indices))
-        for (name, reason), (phases, indices) in sorted(groups.items())
-    )
+                    gap = groups[_NUMBER.sub("#", reason)]
+                    gap.reasons.add(reason)
+                    gap.names.add(figure.name)
+                    gap.phases.add(figure.phase or "attempt")
+                    gap.cells.add(cell.index)
+    found = [
+        Unavailable(
+            names=tuple(sorted(gap.names)),
+            phases=tuple(sorted(gap.phases)),
+            reasons=tuple(sorted(gap.reasons)),
+            cell_count=len(gap.cells),
+        )
+        for gap in groups.values()
+    ]
+    return tuple(sorted(found, key=lambda entry: entry.names))
+
+
+@dataclass
+class _Gap:
+    names: set[str] = field(default_factory=set)
+    phases: set[str] = field(default_factory=set)
+    reasons: set[str] = field(default_factory=set)
+    cells: set[int] = field(default_factory=set)
 
 
 def _workers(results: Sequence[AttemptRow]) -> tuple[WorkerKind, ...]:

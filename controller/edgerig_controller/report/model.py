@@ -100,12 +100,21 @@ class CoverageRow:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """A figure that no run of these cells could measure, and why."""
+    """Figures that runs of some cells could not measure for one reason.
 
-    name: str
+    `reasons` are that reason in all its wordings, which differ in numbers only.
+    """
+
+    names: tuple[str, ...]
     phases: tuple[str, ...]
-    reason: str
+    reasons: tuple[str, ...]
     cell_count: int
+
+    @property
+    def words(self) -> str:
+        """Words the reason once, and says how many others are like it."""
+        more = len(self.reasons) - 1
+        return f"{self.reasons[0]} (and {more} similar)" if more else self.reasons[0]
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,17 @@ def plots(report: Report) -> tuple[Plot, ...]:
     """Draws everything of which at least one cell has a value."""
     drawn = [_quality(report), *_contrasts(report)]
     for title, caption, pick in (
-        ("Time to first token", "Median request of each run; bar: 95 % t interval over runs.", _ttft),
+        (
+            "Time to first token",
+            "Median request; strokes: runs, bar: 95 % t interval over runs.",
+            _ttft,
+        ),
         ("Decode speed", "Output tokens per second of one sequence; higher is better.", _decode),
-        ("Peak memory", "Peak resident set of the worker, largest phase; large dot: mean of the runs.", _ram),
+        (
+            "Peak memory",
+            "Peak resident set of the worker in its largest phase; strokes: runs.",
+            _ram,
+        ),
         ("Training time", "Wall time of the training window.", _train),
     ):
         drawn.append(_figure_plot(report, title, caption, pick))

@@ -90,11 +90,11 @@ def _row(row: Dot, axis: _Axis, top: float) -> list[str]:
     parts.append(
         f'<text class="{kind}" x="{WIDTH - MARGIN}" y="{top + 12}">{escape(_shorten(note, 44))}</text>'
     )
-    parts += [f'<circle class="run" cx="{axis.x(run):.1f}" cy="{middle}" r="2.2"/>' for run in row.runs]
     if row.low is not None and row.high is not None:
         left = axis.x(max(row.low, axis.low))
         right = axis.x(min(row.high, axis.high))
         parts.append(f'<path class="interval" d="M{left:.1f} {middle}H{right:.1f}"/>')
+    parts += [f'<path class="run" d="M{axis.x(run):.1f} {middle - 4}v8"/>' for run in row.runs]
     if row.value is not None:
         parts.append(f'<circle class="dot" cx="{axis.x(row.value):.1f}" cy="{middle}" r="3.6"/>')
     return parts

@@ -53,9 +53,29 @@ def test_peak_memory_is_the_largest_run_of_the_largest_phase(report: Report) -> 
 def test_missing_energy_is_reported_with_its_reason(report: Report) -> None:
     assert report.cells[0].devices[0].energy == ()
     assert report.cells[0].devices[0].energy_unavailable == (NO_SENSOR,)
-    assert [(entry.name, entry.reason, entry.cell_count) for entry in report.unavailable] == [
-        ("energy_j", NO_SENSOR, 5)
-    ]
+    (entry,) = report.unavailable
+    assert (entry.names, entry.words, entry.cell_count) == (("energy_j",), NO_SENSOR, 5)
+
+
+def test_reasons_that_differ_in_numbers_only_are_told_once() -> None:
+    data = study_data()
+    rows = tuple(
+        measurement(cell, 1, name, None, unavailable_reason=f"too_few_requests: 20 of the {need} needed")
+        for cell in data.cells[:2]
+        for name, need in (("ttft_s", 59), ("itl_s", 59), ("ttft_s", 299))
+    )
+    report = report_of(dataclasses.replace(data, measurements=rows))
+    (entry,) = report.unavailable
+    assert entry.names == ("itl_s", "ttft_s")
+    assert entry.words == "too_few_requests: 20 of the 299 needed (and 1 similar)"
+
+
+def test_no_interval_leaves_the_range_of_its_figure() -> None:
+    data = study_data()
+    rows = tuple(measurement(data.cells[0], seed, "ttft_s", 0.001 * seed**3) for seed in (1, 2))
+    figure = report_of(dataclasses.replace(data, measurements=rows)).cells[0].devices[0].ttft
+    assert figure is not None
+    assert figure.estimate.low == 0.0
 
 
 def test_a_failure_names_its_class_phase_and_runs(report: Report) -> None:

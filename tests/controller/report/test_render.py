@@ -123,8 +123,8 @@ def test_every_plot_is_well_formed_and_keeps_a_row_for_the_failed_cell(report: R
 def test_a_plot_stays_inside_its_box() -> None:
     rows = [Dot("a", 1.0, -50.0, 70.0, runs=(-40.0, 60.0)), Dot("b", 2.0)]
     tree = ElementTree.fromstring(dot_plot(rows, title="t", zero=True))
-    xs = [float(circle.attrib["cx"]) for circle in tree.iter("circle")]
-    assert min(xs) > 0 and max(xs) < 360
+    strokes = [float(path.attrib["d"][1:].split()[0]) for path in tree.iter("path")]
+    assert min(strokes) > 0 and max(strokes) < 360
 
 
 def test_a_plot_of_one_value_has_an_axis() -> None:
