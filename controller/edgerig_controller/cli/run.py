@@ -180,6 +180,8 @@ def _say_registered(context: Context, name: str, answer: pb.SubmitStudyResponse,
             text += " (--no-reuse is for new studies)"
     elif answer.reused_count:
         text += f", {answer.reused_count} of them answered by earlier identical ones"
+    if wishes.resume and not answer.attached:
+        text += "; it is new, so there is nothing to resume"
     context.out.note(text + ".")
 
 
