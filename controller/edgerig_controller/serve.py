@@ -34,7 +34,7 @@ from edgerig_controller.store.repository import Repository
 from edgerig_controller.store.thread import StoreThread
 from edgerig_controller.store.traces import TraceKeeper
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("edgerig_controller.serve")
 
 _GRACE_S = 3.0
 _LOG_BYTES = 4 * 1024 * 1024
