@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from edgerig.errors import UnreachableError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GRACE_S = 3.0
 CANCEL_DEADLINE_S = 60.0
+
+OnBlocked = Callable[[], Awaitable[None]]
 
 
 class Interrupts:
@@ -81,8 +83,15 @@ def duration_words(duration_s: float) -> str:
     return f"about {duration_s / 3600:.1f} h"
 
 
-async def follow(messages: AsyncIterator[pb.WatchStudyResponse], out: Output, study: str) -> None:
+async def follow(
+    messages: AsyncIterator[pb.WatchStudyResponse],
+    out: Output,
+    study: str,
+    on_blocked: OnBlocked | None = None,
+) -> None:
     """Shows progress until the study has ended.
+
+    `on_blocked` is awaited whenever the controller says that nothing can run.
 
     Raises:
         UnreachableError: the controller went away before that.
@@ -91,16 +100,20 @@ async def follow(messages: AsyncIterator[pb.WatchStudyResponse], out: Output, st
         out.progress(line(message))
         if message.finished:
             return
+        if message.blocked_reason and on_blocked is not None:
+            await on_blocked()
     raise UnreachableError(
         "the controller ended before the study did; nothing that was measured is lost",
         hint=f"edgerig watch {study}, or run the study file again",
     )
 
 
-async def follow_or_leave(control: Control, out: Output, study_id: str, name: str) -> int:
+async def follow_or_leave(
+    control: Control, out: Output, study_id: str, name: str, on_blocked: OnBlocked | None = None
+) -> int:
     """Follows a study; returns how often Ctrl-C was pressed: 0 ended, 1 leave, 2 cancel."""
     with catch_interrupts() as interrupts:
-        following = asyncio.ensure_future(follow(control.watch(study_id), out, name))
+        following = asyncio.ensure_future(follow(control.watch(study_id), out, name, on_blocked))
         first = asyncio.ensure_future(interrupts.pressed(1))
         try:
             await asyncio.wait({following, first}, return_when=asyncio.FIRST_COMPLETED)

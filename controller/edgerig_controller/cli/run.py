@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,8 +131,12 @@ async def _run(context: Context, file: Path, prepared: PreparedStudy, wishes: Wi
     async with session(home) as (control, running):
         if running.started:
             out.note(f"Started a controller for {home.root}.")
+        fleet_id = running.endpoint.fleet_id
+        keep_agent = None
         if wants_local(prepared.devices):
-            await _ensure_agent(context, home, control, running.endpoint.fleet_id)
+            # An agent that ends while the study waits for it is started again.
+            keep_agent = functools.partial(_ensure_agent, context, home, control, fleet_id)
+            await keep_agent()
         out.progress("preparing the study")
         answer = await control.submit(read_file(file), file, reuse=wishes.reuse)
         _say_registered(context, prepared.name, answer, wishes)
@@ -146,7 +151,7 @@ async def _run(context: Context, file: Path, prepared: PreparedStudy, wishes: Wi
             out.note(f"Next: {context.again(f'edgerig watch {prepared.name}')}")
             out.document({**facts, "trial_count": answer.trial_count})
             return EXIT_OK
-        left = await _follow(context, control, answer.study_id, prepared.name)
+        left = await _follow(context, control, answer.study_id, prepared.name, keep_agent)
     return EXIT_INTERRUPTED if left else _finish(context, answer.study_id, facts)
 
 
@@ -185,11 +190,17 @@ def _say_registered(context: Context, name: str, answer: pb.SubmitStudyResponse,
     context.out.note(text + ".")
 
 
-async def _follow(context: Context, control: Control, study_id: str, name: str) -> bool:
+async def _follow(
+    context: Context,
+    control: Control,
+    study_id: str,
+    name: str,
+    on_blocked: Callable[[], Awaitable[None]] | None = None,
+) -> bool:
     """Follows a study; True when the person left or cancelled instead of seeing its end."""
     from edgerig_controller.cli import progress
 
-    pressed = await progress.follow_or_leave(control, context.out, study_id, name)
+    pressed = await progress.follow_or_leave(control, context.out, study_id, name, on_blocked)
     if pressed == 0:
         return False
     if pressed == 2:

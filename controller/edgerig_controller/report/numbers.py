@@ -83,7 +83,8 @@ def quantity(value: float | None, unit: str, low: float | None = None, high: flo
         return "–"
     scale = scale_for(unit, value)
     half = (high - low) / 2 / scale.divisor if low is not None and high is not None else None
-    text = plain(value / scale.divisor, half)
+    # There are no halves of a byte.
+    text = plain(value, 10.0) if scale.unit == "B" else plain(value / scale.divisor, half)
     if scale.unit:
         text = f"{text} {scale.unit}"
     if half is not None:

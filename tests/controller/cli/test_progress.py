@@ -77,6 +77,18 @@ async def test_following_ends_with_the_study(out: Output) -> None:
     assert await progress.follow_or_leave(control, out, "s", "tiny") == 0
 
 
+async def test_a_study_that_waits_for_its_agent_has_it_looked_after(out: Output) -> None:
+    looked = []
+
+    async def look() -> None:
+        looked.append("agent")
+
+    waiting = message(blocked_reason="no device is connected")
+    control: Any = ScriptedControl(message(done_count=1), waiting, message(done_count=12, finished=True))
+    await progress.follow(control.watch("s"), out, "tiny", look)
+    assert looked == ["agent"]
+
+
 async def test_a_stream_that_ends_early_says_how_to_come_back(out: Output) -> None:
     async def ending() -> AsyncIterator[pb.WatchStudyResponse]:
         yield message(done_count=1)

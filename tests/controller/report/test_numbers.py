@@ -33,6 +33,8 @@ def test_the_unit_stands_in_the_name(name: str, unit: str) -> None:
         (0.25, "J", "250 mJ"),
         (912.4, "tokens/s", "912 tokens/s"),
         (0.0, "s", "0.0 µs"),
+        (0.0, "B", "0 B"),
+        (512.0, "B", "512 B"),
     ],
 )
 def test_a_value_is_printed_in_a_unit_that_needs_no_powers_of_ten(value: float, unit: str, text: str) -> None:
