@@ -145,6 +145,7 @@ def start_worker(folder: Path, trial: Trial, inputs: Inputs, interpreter: str) -
     event_read, event_write = os.pipe()
     log_read, log_write = os.pipe()
     _widen(event_read)
+    _widen(log_read)
     command = [interpreter, "-m", "edgerig_workload", "run", str(folder / "trial.json")]
     command += ["--event-fd", str(event_write), "--model", str(inputs.model_dir)]
     command += ["--data", str(inputs.data_file), "--out", str(folder / "worker")]

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -113,8 +114,8 @@ def test_the_energy_of_a_window_is_that_of_its_parts(values: list[float], cut: i
 @given(st.lists(st.floats(0.0, 100.0), min_size=3, max_size=20))
 def test_a_sample_that_repeats_the_line_changes_nothing(values: list[float]) -> None:
     times = [index * S for index in range(len(values))]
-    doubled_times = [t for t in range(0, times[-1] + 1, S // 2)]
-    between = [(a + b) / 2 for a, b in zip(values, values[1:], strict=False)]
+    doubled_times = list(range(0, times[-1] + 1, S // 2))
+    between = [(a + b) / 2 for a, b in pairwise(values)]
     doubled = [v for pair in zip(values, [*between, 0.0], strict=True) for v in pair][:-1]
     window = [(0, times[-1])]
     once = integrate_power(series_of(times, values), window).energy_j

@@ -1,0 +1,288 @@
+"""What the sampler costs the workload: `python -m bench.overhead --json [--pairs 200]`.
+
+Times a training step and a decoded token with the real sampler process running
+(B) and stopped (A). Blocks come in quadruples ABBA or BAAB, drawn at random, so
+that a drift of the machine cancels; two pairs each. Between them stand control
+quadruples in which the sampler is stopped throughout: they must show no effect,
+and their interval says how small an effect this machine can show at all. If that
+is more than 0.5 %, there is no result (exit 2).
+
+Running and stopped means SIGCONT and SIGSTOP to the one sampler process, a moment
+before the clock of a block starts: stopped, it uses no processor time but keeps
+its memory. Nothing is pinned. A block is wall time over a fixed number of calls,
+with everything in it; pairs are never dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import t as student_t
+
+from bench.report import COULD_NOT_RUN, FALLS_SHORT, HOLDS, Figure, document, progress, table
+from edgerig_agent.accounting import cpu_time_s
+from edgerig_agent.measure.trace import read_trace
+from edgerig_agent.probes.base import POWER_QUANTITIES, places
+from edgerig_agent.probes.families import discover
+from edgerig_agent.runtime import start_sampler, stop_sampler
+
+BENCH = "overhead"
+MAX_RATIO = 1.005
+MAX_UPPER = 1.01
+MAX_CONTROL_HALF_WIDTH = 0.005
+MAX_SAMPLER_RSS_MIB = 12.0
+
+_BLOCK_S = 0.08
+_SETTLE_S = 0.015
+_MAX_FACTOR = 6
+_CONFIDENCE = 0.95
+_RAILS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO", "CVB_12V")
+
+Kernel = Callable[[], None]
+
+
+@dataclass
+class Arm:
+    """Log ratios of the quadruples of one comparison, each the mean of its two pairs."""
+
+    logs: list[float] = field(default_factory=list)
+
+    def interval(self) -> tuple[float, float, float]:
+        """Returns the geometric mean ratio and its 95 % t interval."""
+        mean = statistics.fmean(self.logs)
+        error = statistics.stdev(self.logs) / math.sqrt(len(self.logs))
+        reach = float(student_t.ppf(0.5 + _CONFIDENCE / 2, len(self.logs) - 1)) * error
+        return math.exp(mean), math.exp(mean - reach), math.exp(mean + reach)
+
+    def half_width(self) -> float:
+        """Returns half the width of the interval."""
+        _, low, high = self.interval()
+        return (high - low) / 2
+
+
+class Switch:
+    """Lets the sampler run or stand still."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def set(self, running: bool) -> None:
+        """Sends the signal and waits a moment, the same for both, until it has taken effect."""
+        os.kill(self._pid, signal.SIGCONT if running else signal.SIGSTOP)
+        time.sleep(_SETTLE_S)
+
+
+def main() -> int:
+    """Measures, prints one document or a table, and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.overhead", description=main.__doc__)
+    parser.add_argument("--pairs", type=int, default=200, help="fewest pairs of blocks for each comparison")
+    parser.add_argument("--seed", type=int, default=1, help="of the random order")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    arguments = parser.parse_args()
+    figures, reason, notes = measure(max(8, arguments.pairs), arguments.seed)
+    extra: dict[str, Any] = {"sampled": notes, **({"reason": reason} if reason else {})}
+    found = document(BENCH, figures, **extra)
+    if reason:
+        found["holds"] = False
+    print(json.dumps(found, indent=2) if arguments.json else table(found))
+    if reason:
+        return COULD_NOT_RUN
+    return HOLDS if found["holds"] else FALLS_SHORT
+
+
+def measure(pairs: int, seed: int) -> tuple[list[Figure], str, dict[str, Any]]:
+    """Returns the figures, the reason if there is no result, and what was sampled."""
+    figures: list[Figure] = []
+    reasons: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="edgerig-overhead-") as name:
+        folder = Path(name)
+        root, sampled = _sensor_root(folder)
+        process = start_sampler(folder, str(root), seed)
+        try:
+            switch = Switch(process.pid)
+            for label, kernel in _kernels().items():
+                progress(f"{label}: {pairs} pairs and as many of the control")
+                effect, control = _compare(kernel, switch, pairs, random.Random(seed))
+                figures += _figures(label, effect, control)
+                if control.half_width() > MAX_CONTROL_HALF_WIDTH:
+                    reasons.append(
+                        f"{label}: the control's half-width of {control.half_width():.4f} is more than "
+                        f"{MAX_CONTROL_HALF_WIDTH}; this machine is too busy"
+                    )
+            switch.set(running=True)
+            figures += _sampler_figures(process.pid)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            stop_sampler(process)
+        sampled["sample_count"] = {
+            path.stem: len(read_trace(path).times_ns) for path in sorted((folder / "trace").glob("*.trace"))
+        }
+    return figures, "; ".join(reasons), sampled
+
+
+def _sensor_root(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The box's own power sensors where it has some, else a tree of real files with five rails."""
+    own = [c for probe in discover(places()) for c in probe.describe() if not c.unavailable_reason]
+    power = sorted({channel.source for channel in own if channel.quantity in POWER_QUANTITIES})
+    if power:
+        return Path("/"), {"sensors": "this machine's own", "channels": power, "rate_hz": 100}
+    root = folder / "root"
+    for chip, labels in (("1-0040", _RAILS[:3]), ("1-0041", _RAILS[3:])):
+        device = root / "sys/bus/i2c/devices" / chip
+        hwmon = device / "hwmon/hwmon0"
+        hwmon.mkdir(parents=True)
+        (device / "name").write_text("ina3221\n")
+        for channel, label in enumerate(labels, start=1):
+            (hwmon / f"in{channel}_label").write_text(f"{label}\n")
+            (hwmon / f"in{channel}_input").write_text("5040\n")
+            (hwmon / f"curr{channel}_input").write_text("1234\n")
+    notes = {
+        "sensors": "a tree of real files, because this machine has no power sensor",
+        "channels": [*_RAILS, "MemAvailable"],
+        "rate_hz": 100,
+    }
+    return root, notes
+
+
+def _compare(kernel: Kernel, switch: Switch, pairs: int, order: random.Random) -> tuple[Arm, Arm]:
+    """Alternates quadruples of the effect and of the control until both are precise enough.
+
+    More than the asked pairs are taken only while the control is too wide; that is
+    decided without looking at the effect.
+    """
+    calls = _calls_per_block(kernel)
+    effect, control = Arm(), Arm()
+    gc.collect()
+    gc.disable()
+    try:
+        while len(control.logs) < pairs // 2 or (
+            len(control.logs) < _MAX_FACTOR * pairs // 2
+            and control.half_width() > 0.9 * MAX_CONTROL_HALF_WIDTH
+        ):
+            effect.logs.append(_quadruple(kernel, calls, switch, order, with_sampler=True))
+            control.logs.append(_quadruple(kernel, calls, switch, order, with_sampler=False))
+    finally:
+        gc.enable()
+    return effect, control
+
+
+def _quadruple(
+    kernel: Kernel, calls: int, switch: Switch, order: random.Random, *, with_sampler: bool
+) -> float:
+    """Times ABBA or BAAB and returns the mean log ratio of B to A; in a control, B is A."""
+    pattern = order.choice(("ABBA", "BAAB"))
+    logs = {"A": 0.0, "B": 0.0}
+    for letter in pattern:
+        switch.set(running=with_sampler and letter == "B")
+        logs[letter] += math.log(_block_s(kernel, calls)) / 2
+    return logs["B"] - logs["A"]
+
+
+def _block_s(kernel: Kernel, calls: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(calls):
+        kernel()
+    return time.perf_counter() - begin
+
+
+def _calls_per_block(kernel: Kernel) -> int:
+    _block_s(kernel, 20)
+    each_s = min(_block_s(kernel, 10) for _ in range(5)) / 10
+    return max(1, round(_BLOCK_S / each_s))
+
+
+def _figures(label: str, effect: Arm, control: Arm) -> list[Figure]:
+    ratio, low, high = effect.interval()
+    _, control_low, control_high = control.interval()
+    pair_count = 2 * len(effect.logs)
+    return [
+        Figure(f"{label}_ratio", ratio, "ratio", low, high, f"<= {MAX_RATIO}", ratio <= MAX_RATIO),
+        Figure(f"{label}_ratio_upper", high, "ratio", goal=f"<= {MAX_UPPER}", holds=high <= MAX_UPPER),
+        Figure(f"{label}_control_ratio", control.interval()[0], "ratio", control_low, control_high),
+        Figure(
+            f"{label}_control_half_width",
+            control.half_width(),
+            "ratio",
+            goal=f"<= {MAX_CONTROL_HALF_WIDTH}",
+            holds=control.half_width() <= MAX_CONTROL_HALF_WIDTH,
+        ),
+        Figure(f"{label}_pairs", float(pair_count), "pairs"),
+    ]
+
+
+def _sampler_figures(pid: int) -> list[Figure]:
+    """Processor share and memory of the sampler over two seconds in which nothing else is done."""
+    before_s, begin = cpu_time_s([pid]), time.perf_counter()
+    time.sleep(2.0)
+    share = (cpu_time_s([pid]) - before_s) / (time.perf_counter() - begin)
+    status = Path(f"/proc/{pid}/status").read_text()
+    rss_mib = int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    return [
+        Figure("sampler_cpu_share", share, "of one core"),
+        Figure(
+            "sampler_rss",
+            rss_mib,
+            "MiB",
+            goal=f"<= {MAX_SAMPLER_RSS_MIB:g}",
+            holds=rss_mib <= MAX_SAMPLER_RSS_MIB,
+        ),
+    ]
+
+
+def _kernels() -> dict[str, Kernel]:
+    """A training step and a decoded token of a small random Llama, on one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+    from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=1024,
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=256,
+    )
+    model: Any = LlamaForCausalLM(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+    batch = torch.randint(0, 1024, (2, 32))
+    prompt = torch.randint(0, 1024, (1, 64))
+    token = torch.randint(0, 1024, (1, 1))
+
+    def train_step() -> None:
+        model.train()
+        model(input_ids=batch, labels=batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    cache = DynamicCache(config=config)
+    with torch.inference_mode():
+        model(input_ids=prompt, past_key_values=cache, use_cache=True)
+
+    def decode_token() -> None:
+        with torch.inference_mode():
+            model(input_ids=token, past_key_values=cache, use_cache=True)
+            cache.crop(-1)
+
+    return {"train_step": train_step, "decode_token": decode_token}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""The sampler: its schedule, its lateness, and the real process over real files."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgerig_agent
+from edgerig_agent.measure.sampler import Lateness, Schedule
+from edgerig_agent.measure.trace import read_trace, read_traces
+from tests.fakes import sysfs_tree
+
+PATIENCE_S = 30.0
+
+
+def start(folder: Path, root: Path | str) -> subprocess.Popen[bytes]:
+    """Starts a real sampler and waits for its first samples."""
+    ready_read, ready_write = os.pipe()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "edgerig_agent.measure.sampler"),
+            *(str(folder), str(root), "10000000", "7", str(ready_write)),
+        ],
+        pass_fds=(ready_write,),
+    )
+    os.close(ready_write)
+    select.select([ready_read], [], [], PATIENCE_S)
+    assert os.read(ready_read, 1) == b"r"
+    os.close(ready_read)
+    return process
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 0
+
+
+def wait_for_records(path: Path, count: int) -> None:
+    """Returns once a growing trace holds so many records; watches the file, not the clock."""
+    while sum(t > 0 for t in read_trace(path).times_ns) < count:
+        select.select([], [], [], 0.01)
+
+
+def test_each_interval_has_one_instant_inside_it() -> None:
+    schedule = Schedule(1000, 100, seed=3)
+    instants = [schedule.next_ns(1000 + 100 * index) for index in range(200)]
+    assert all(1000 + 100 * i <= instant < 1100 + 100 * i for i, instant in enumerate(instants))
+
+
+def test_instants_spread_over_the_interval() -> None:
+    schedule = Schedule(0, 1000, seed=1)
+    offsets = [schedule.next_ns(1000 * index) % 1000 for index in range(2000)]
+    assert sum(offsets) / len(offsets) == pytest.approx(500, abs=25)
+    assert sum(offset < 250 for offset in offsets) == pytest.approx(500, abs=60)
+
+
+def test_the_same_seed_gives_the_same_instants() -> None:
+    one, two = Schedule(0, 1000, seed=5), Schedule(0, 1000, seed=5)
+    assert [one.next_ns(0) for _ in range(5)] == [two.next_ns(0) for _ in range(5)]
+
+
+def test_intervals_that_are_over_are_skipped() -> None:
+    schedule = Schedule(0, 100, seed=1)
+    schedule.next_ns(0)
+    assert 900 <= schedule.next_ns(950) < 1000
+    assert schedule.index == 9
+
+
+def test_lateness_is_known_to_a_tenth_of_a_millisecond() -> None:
+    lateness = Lateness()
+    for late_ns in [50_000] * 98 + [3_000_000] * 2:
+        lateness.add(late_ns)
+    assert lateness.percentile_ns(0.50) == 100_000
+    assert lateness.percentile_ns(0.99) == 3_100_000
+    assert lateness.tick_count == 100
+
+
+def test_lateness_beyond_the_scale_is_kept_at_its_end() -> None:
+    lateness = Lateness()
+    lateness.add(10**12)
+    assert lateness.percentile_ns(0.99) >= 100_000_000
+
+
+def test_a_real_sampler_writes_a_trace_for_each_family(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    sysfs_tree.ina3221_hwmon(root, "1-0040", [("VDD_IN", 5000, 1200)])
+    sysfs_tree.rapl_zone(root, "intel-rapl:0", "package-0", 500)
+    sysfs_tree.thermal_zone(root, 0, "CPU-therm", 40_000)
+    folder = tmp_path / "attempt"
+    folder.mkdir()
+    process = start(folder, root)
+    wait_for_records(folder / "trace/ina3221.trace", 20)
+    stop(process)
+    traces = {trace.name: trace for trace in read_traces(folder)}
+    assert set(traces) == {"ina3221", "rapl", "memory", "paging", "thermal"}
+    ina = traces["ina3221"]
+    assert set(ina.columns[0]) == {1200} and set(ina.columns[1]) == {5000}
+    assert list(ina.times_ns) == sorted(set(ina.times_ns))
+    summary = json.loads((folder / "sampler.json").read_text())
+    assert summary["tick_count"] >= 19
+    assert "rapl:package-0" in {channel["source"] for channel in summary["channels"]}
+
+
+def test_slower_probes_are_read_in_fewer_intervals(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    sysfs_tree.ina3221_hwmon(root, "1-0040", [("VDD_IN", 5000, 1200)])
+    folder = tmp_path / "attempt"
+    folder.mkdir()
+    process = start(folder, root)
+    wait_for_records(folder / "trace/ina3221.trace", 30)
+    stop(process)
+    counts = {trace.name: len(trace.times_ns) for trace in read_traces(folder)}
+    assert counts["ina3221"] > 1.3 * counts["memory"] > 1.3 * counts["paging"]
+
+
+def test_a_killed_sampler_leaves_a_trace_that_can_be_read(tmp_path: Path) -> None:
+    process = start(tmp_path, "/")
+    wait_for_records(tmp_path / "trace/memory.trace", 3)
+    process.kill()
+    process.wait(PATIENCE_S)
+    assert len(read_trace(tmp_path / "trace/memory.trace").times_ns) >= 3
+
+
+def test_the_sampler_ends_when_its_parent_dies(tmp_path: Path) -> None:
+    script = (
+        "import os, subprocess, sys\n"
+        "r, w = os.pipe()\n"
+        "p = subprocess.Popen([sys.executable, '-m', 'edgerig_agent.measure.sampler', sys.argv[1], '/',"
+        " '10000000', '1', str(w)], pass_fds=(w, 1))\n"
+        "os.close(w); os.read(r, 1)\n"
+        "print(p.pid, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    # The sampler inherits standard output: it is at its end when the sampler is gone too.
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, timeout=PATIENCE_S, check=True
+    )
+    assert not Path(f"/proc/{int(ended.stdout)}/trace").exists()
+    assert json.loads((tmp_path / "sampler.json").read_text())["tick_count"] >= 0
+
+
+def test_only_the_standard_library_is_loaded_and_no_heavy_part_of_it() -> None:
+    script = (
+        "import json, sys, edgerig_agent.measure.sampler\n"
+        "ours = [name for name in sys.modules if name.partition('.')[0] not in sys.stdlib_module_names]\n"
+        "print(json.dumps([ours, [n for n in ('pathlib', 'random', 'dataclasses') if n in sys.modules]]))"
+    )
+    agent = Path(edgerig_agent.__file__).parents[1]
+    # Without `site`, so that nothing but the sampler itself decides what is loaded.
+    ended = subprocess.run(
+        [sys.executable, "-S", "-c", script],
+        capture_output=True,
+        check=True,
+        env={"PYTHONPATH": str(agent)},
+    )
+    ours, heavy = json.loads(ended.stdout)
+    assert heavy == []
+    assert {name.partition(".")[0] for name in ours} <= {"edgerig_agent", "__main__"}
