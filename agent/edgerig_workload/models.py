@@ -107,6 +107,10 @@ def _config(folder: Path) -> Any:
         raise WorkerFault("bad_model", f"{folder.name}: config.json is not JSON: {error}") from error
     if not isinstance(content, dict) or "auto_map" in content:
         raise WorkerFault("bad_model", f"{folder.name} needs code of its own; such models are refused")
+    if (folder / "adapter_config.json").exists():
+        # The library would follow it to another base model.
+        raise WorkerFault("bad_model", f"{folder.name} is an adapter; give the folder of its base model")
+    _check_shards(folder)
     if not any(folder.glob("*.safetensors")):
         raise WorkerFault(
             "bad_model", f"{folder.name} has no *.safetensors file; weights in other formats are refused"
@@ -115,6 +119,24 @@ def _config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkerFault("bad_model", f"{folder.name}: the configuration is refused: {error}") from error
+
+
+def _check_shards(folder: Path) -> None:
+    """Refuses an index that names anything but safetensors files of the same folder."""
+    path = folder / "model.safetensors.index.json"
+    if not path.exists():
+        return
+    try:
+        names = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WorkerFault("bad_model", f"{folder.name}: {path.name} is not an index: {error!r}") from error
+    outside = sorted(
+        str(name) for name in names if Path(str(name)).name != name or not name.endswith(".safetensors")
+    )
+    absent = sorted(str(name) for name in names if name not in outside and not (folder / str(name)).is_file())
+    if outside or absent:
+        what = f"names {_some(outside)}" if outside else f"lacks {_some(absent)}"
+        raise WorkerFault("bad_model", f"{folder.name}: the index of its weights {what}")
 
 
 def _tokenizer(folder: Path) -> Any:

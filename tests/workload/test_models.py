@@ -112,3 +112,17 @@ def test_tokenizer_larger_than_the_embedding_is_refused(folder: Path) -> None:
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:
     assert "no config.json" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../other.safetensors", "weights.bin", "absent.safetensors"])
+def test_index_that_leads_astray_is_refused(folder: Path, name: str) -> None:
+    index = {"metadata": {}, "weight_map": {"model.norm.weight": name}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    assert name in refusal(folder)
+
+
+def test_adapter_folder_is_refused(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere/model"}')
+
+    assert "is an adapter" in refusal(folder)
