@@ -13,13 +13,13 @@ import contextlib
 import logging
 import shutil
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from edgerig.documents import digest, to_json
-from edgerig.errors import EdgerigError, ProtocolError, UnreachableError
+from edgerig.errors import EdgerigError, ProtocolError, RejectedError, UnreachableError
 from edgerig.v1.agent_service_pb2 import (
     VERDICT_CANCEL,
     VERDICT_CONTINUE,
@@ -46,6 +46,7 @@ from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig.v1.trial_pb2 import PROTOCOL_PUBLISHABLE, PROTOCOL_QUICK, PROTOCOL_STANDARD, Trial
 from edgerig_agent import folder as folders
 from edgerig_agent import inventory
+from edgerig_agent.deadlines import end
 from edgerig_agent.held import MAX_SPAWNS, Action, after_commit, decide, reported_state
 from edgerig_agent.runner import Runner
 from edgerig_agent.signals import Signals
@@ -108,6 +109,7 @@ class Conductor:
         limits: Limits,
         worker_python: str,
         facts_command: tuple[str, ...],
+        own_pids: Callable[[], tuple[int, ...]],
     ) -> None:
         self._home = home
         self._controller = controller
@@ -118,6 +120,7 @@ class Conductor:
         self._cache = BlobCache(home / "cache" / "blobs", limits.cache_bytes)
         self._worker_python = worker_python
         self._facts_command = facts_command
+        self._own_pids = own_pids
         self._facts: DeviceFacts | None = None
         self._inventory_due = True
         self._confirmed: set[str] = set()
@@ -270,7 +273,9 @@ class Conductor:
         async with self._renewing(row, lease.ttl_s / _RENEWALS_PER_TTL):
             for reference in wanted:
                 await fetch(self._cache, reference, self._controller)
-        folders.prepare(folder, lease, self._cache, worker_python=self._worker_python)
+        folders.prepare(
+            folder, lease, self._cache, worker_python=self._worker_python, own_pids=self._own_pids()
+        )
         return lease.trial
 
     @contextlib.asynccontextmanager
@@ -286,7 +291,7 @@ class Conductor:
         try:
             yield
         finally:
-            await _end(task)
+            await end(task)
 
     async def _watch(self, row: HeldRow, verdict: int | None) -> int | None:
         """Waits in silence until the attempt ends or must end; returns the verdict that then holds."""
@@ -304,12 +309,12 @@ class Conductor:
                     continue
                 interrupted = asyncio.create_task(self._signals.interrupt.wait(), name="interrupt")
                 await asyncio.wait({ended, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-                await _end(interrupted)
+                await end(interrupted)
             await ended
             return verdict
         finally:
             self._controller.set_quiet(False)
-            await _end(ended)
+            await end(ended)
 
     async def _ask_again(self, row: HeldRow, verdict: int | None) -> int | None:
         """Syncs after a reconnect in the middle of an attempt; a failed call changes nothing."""
@@ -324,19 +329,34 @@ class Conductor:
         return answers.get(row.attempt_id, 0) or verdict
 
     async def _deliver(self, row: HeldRow) -> bool:
-        """Commits a finished attempt and uploads what the controller lacks. True = it may be deleted."""
+        """Delivers a finished attempt; one that never can be is set aside. True = it may be deleted."""
         self._runner.mark_finished(row)
+        try:
+            return await self._commit(row, self._request(row))
+        except RejectedError as error:
+            place = self._runner.set_aside(row)
+            _log.error("attempt %s cannot be delivered and is kept in %s: %s", row.attempt_id, place, error)
+            return False
+
+    def _request(self, row: HeldRow) -> CommitResultRequest:
         folder = self._runner.folder(row.attempt_id)
-        manifest = folder.manifest()
-        files = {reference.sha256: reference for reference in manifest.files}
-        request = CommitResultRequest(
+        try:
+            manifest, result = folder.manifest(), folder.result()
+        except ProtocolError as error:
+            raise RejectedError(error.message, hint=error.hint) from error
+        return CommitResultRequest(
             attempt_id=row.attempt_id,
             epoch=row.epoch,
             kind="attempt",
             sha256=digest(to_json(manifest)),
             manifest=manifest,
-            result=folder.result(),
+            result=result,
         )
+
+    async def _commit(self, row: HeldRow, request: CommitResultRequest) -> bool:
+        """Commits and uploads what the controller lacks; True = it may be deleted."""
+        folder = self._runner.folder(row.attempt_id)
+        files = {reference.sha256: reference for reference in request.manifest.files}
         for _ in range(_COMMIT_ROUNDS):
             reply = await self._controller.commit_result(request)
             action = after_commit(reply.outcome)
@@ -344,9 +364,7 @@ class Conductor:
                 return action is Action.DELETE
             for sha256 in reply.missing_sha256:
                 if sha256 not in files:
-                    raise ProtocolError(
-                        f"the controller asks for {sha256[:12]}, which is not in the manifest"
-                    )
+                    raise ProtocolError(f"the controller asks for {sha256[:12]}, which no manifest names")
                 await push(folder.file(files[sha256]), files[sha256], row.attempt_id, self._controller)
         raise ProtocolError(f"attempt {row.attempt_id} stays incomplete after all its files were sent")
 
@@ -362,9 +380,3 @@ def quiet_s(trial: Trial) -> float:
     """Returns the length of the silence to announce: budget, idles and margin, in seconds."""
     idles_s = _IDLES_S.get(trial.protocol, max(_IDLES_S.values()))
     return trial.budgets.attempt.duration_s + idles_s + _QUIET_MARGIN_S
-
-
-async def _end(task: asyncio.Task[None] | asyncio.Task[bool]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

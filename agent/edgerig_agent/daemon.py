@@ -28,6 +28,7 @@ from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UnreachableError
 from edgerig_agent import identity as identities
 from edgerig_agent import processes
 from edgerig_agent.conductor import Conductor, Limits
+from edgerig_agent.deadlines import within
 from edgerig_agent.runner import Programs, Runner, programs
 from edgerig_agent.session import Backoff, Link
 from edgerig_agent.signals import Signals
@@ -103,6 +104,10 @@ def run(home: Path, embedded: bool) -> int:
         except EdgerigError as error:
             _log.error("%s", error)
             raise
+        except Exception:
+            # Nobody reads the standard error of a detached daemon.
+            _log.exception("the daemon ends because of a fault of its own")
+            raise
         finally:
             spool.close()
     return EXIT_OK
@@ -126,6 +131,7 @@ class Daemon:
         self._settings = settings
         self._programs = programs
         self._embedded = embedded
+        self._local = identities.LocalController(home, identity.enrollment)
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -149,6 +155,7 @@ class Daemon:
             limits=Limits(self._settings.cache_bytes, self._settings.spool_bytes),
             worker_python=self._settings.worker_python,
             facts_command=self._programs.facts,
+            own_pids=lambda: (os.getpid(), *(self._local.pids() if self._embedded else ())),
         )
         # What is loaded by now stays; the collector need not walk through it again.
         gc.collect()
@@ -168,11 +175,10 @@ class Daemon:
         _log.info("ended%s", ", an attempt goes on" if conductor.is_running() else "")
 
     def _link(self, signals: Signals, boot_id: str) -> Link:
-        enrollment = self._identity.enrollment
-        fixed = enrollment.agents
+        fixed = self._identity.enrollment.agents
         return Link(
             self._identity,
-            address=identities.embedded_address(self._home, enrollment) if self._embedded else lambda: fixed,
+            address=self._local.address if self._embedded else lambda: fixed,
             listener=signals,
             boot_id=boot_id,
             session_epoch=self._spool.next_session_epoch,
@@ -184,7 +190,7 @@ class Daemon:
         backoff = Backoff(random.Random())
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(signals.round_due.wait(), pause_s)
+                await within(signals.round_due.wait(), pause_s)
             signals.round_due.clear()
             if self._embedded and signals.may_exit:
                 return

@@ -11,9 +11,12 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from google.protobuf import json_format
 
 from edgerig.documents import canonical_bytes, from_json, to_json
 from edgerig.errors import ProtocolError, StorageError
@@ -137,7 +140,14 @@ def wanted_files(trial: Trial) -> list[FileRef]:
     return list({reference.sha256: reference for reference in references}.values())
 
 
-def prepare(folder: AttemptFolder, lease: Lease, cache: BlobCache, *, worker_python: str) -> None:
+def prepare(
+    folder: AttemptFolder,
+    lease: Lease,
+    cache: BlobCache,
+    *,
+    worker_python: str,
+    own_pids: Sequence[int],
+) -> None:
     """Writes what the attempt process reads; every blob must be in the cache. Can be repeated.
 
     Raises:
@@ -167,7 +177,7 @@ def prepare(folder: AttemptFolder, lease: Lease, cache: BlobCache, *, worker_pyt
             "data_file": str(data_file),
             "worker_python": worker_python,
             "sysfs_root": "/",
-            "own_pids": [os.getpid()],
+            "own_pids": list(own_pids),
         }
         _write_document(folder.path / "attempt.json", attempt)
     except OSError as error:
@@ -175,10 +185,17 @@ def prepare(folder: AttemptFolder, lease: Lease, cache: BlobCache, *, worker_pyt
 
 
 def make(folder: AttemptFolder, lease: Lease) -> None:
-    """Makes the folder and notes the lease in it, durably, before the spool's row is written."""
+    """Makes the folder and notes the lease in it, durably, before the spool's row is written.
+
+    Raises:
+        ProtocolError: the lease holds a value that has no place in a document.
+        StorageError: the disk is full or refuses.
+    """
     try:
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_document(folder.path / "lease.json", to_json(lease))
+    except (ValueError, json_format.Error) as error:
+        raise ProtocolError(f"the offer of attempt {folder.attempt_id} is no document: {error}") from error
     except OSError as error:
         raise _disk_error(folder.path, error) from error
 

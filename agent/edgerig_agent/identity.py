@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,25 +128,33 @@ def check_clock(enrollment: Enrollment, now_unix_s: float) -> None:
         )
 
 
-def embedded_address(home: Path, enrollment: Enrollment) -> Callable[[], str]:
-    """Returns a function that looks up where the controller of an embedded run listens now.
+@dataclass(frozen=True)
+class LocalController:
+    """The controller of an embedded run, whose endpoint file lies one above the agent's home.
 
-    Such a controller gets a new port with every start; its endpoint file lies
-    in the data folder, one above the agent's home.
+    It gets a new port and a new process with every start.
     """
-    endpoint = home.parent / "endpoint.json"
 
-    def address() -> str:
+    home: Path
+    enrollment: Enrollment
+
+    def address(self) -> str:
+        """Returns where it listens now, or the last known address while none runs."""
+        return str(self._endpoint().get("agents") or self.enrollment.agents)
+
+    def pids(self) -> tuple[int, ...]:
+        """Returns its process, whose processor time counts as edgerig's own on this machine."""
+        pid = self._endpoint().get("pid")
+        return (pid,) if isinstance(pid, int) and pid > 0 else ()
+
+    def _endpoint(self) -> dict[str, Any]:
         try:
-            document: dict[str, Any] = json.loads(endpoint.read_text())
-            if document["fleet_id"] == enrollment.fleet_id:
-                return str(document["agents"])
-        except (OSError, ValueError, KeyError, TypeError):
-            # No controller runs, or it is just writing the file: the last known address stands.
-            pass
-        return enrollment.agents
-
-    return address
+            document = json.loads((self.home.parent / "endpoint.json").read_text())
+        except (OSError, ValueError):
+            # No controller runs, or it is just writing the file.
+            return {}
+        ours = isinstance(document, dict) and document.get("fleet_id") == self.enrollment.fleet_id
+        return document if ours else {}
 
 
 def _enrollment(document: dict[str, Any]) -> Enrollment:

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgerig_agent.deadlines import within
+
 # Where the kernel has no pidfd (before 5.3), a process is looked at this often.
 _POLL_S = 1.0
 
@@ -97,7 +99,7 @@ async def stop(process: ProcessRef, *, patience_s: float) -> None:
     if not _signal(process, signal.SIGTERM, group=False):
         return
     try:
-        await asyncio.wait_for(wait_gone(process), patience_s)
+        await within(wait_gone(process), patience_s)
     except asyncio.TimeoutError:
         _signal(process, signal.SIGKILL, group=True)
         await wait_gone(process)
@@ -200,7 +202,7 @@ async def run_command(command: Sequence[str], *, scratch: Path, timeout_s: float
         process = find(child.pid)
         try:
             if process is not None:
-                await asyncio.wait_for(wait_gone(process), timeout_s)
+                await within(wait_gone(process), timeout_s)
         except asyncio.TimeoutError:
             pass
         finally:

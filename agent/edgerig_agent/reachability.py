@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from edgerig.errors import EdgerigError, ProtocolError, UnreachableError
+from edgerig.errors import EdgerigError, ProtocolError, RejectedError, UnreachableError
 
 # Codes that say that the call did not get through, or may succeed when repeated.
 _TRANSIENT = frozenset(
@@ -32,7 +32,10 @@ def in_words(error: grpc.RpcError, address: str) -> EdgerigError:
     code: grpc.StatusCode | None = call.code() if hasattr(error, "code") else None
     text = (call.details() if hasattr(error, "details") else None) or str(error)
     if code is not None and code not in _TRANSIENT:
-        return ProtocolError(f"the controller at {address} refuses: {text} ({code.name})")
+        # Our controllers send their next step in the same words as all errors have.
+        reason, _, hint = text.partition("\nNext: ")
+        kind = RejectedError if code is grpc.StatusCode.INVALID_ARGUMENT else ProtocolError
+        return kind(f"the controller at {address} refuses: {reason} ({code.name})", hint=hint)
     # Most specific first: a refused handshake also mentions the connection.
     known = (
         (

@@ -65,6 +65,7 @@ class Runner:
 
     def __init__(self, home: Path, spool: Spool, programs: Programs, boot_id: str) -> None:
         self._attempts = home / "attempts"
+        self._refused = home / "refused"
         self._spool = spool
         self._programs = programs
         self.boot_id = boot_id
@@ -162,6 +163,22 @@ class Runner:
         """Forgets an attempt, folder first: a row without a folder is seen, the reverse is not."""
         self.folder(row.attempt_id).delete()
         self._spool.delete(row.attempt_id)
+
+    def set_aside(self, row: HeldRow) -> Path:
+        """Moves an attempt that can never be delivered out of the way; nothing of it is deleted.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        source = self.folder(row.attempt_id).path
+        target = self._refused / f"{row.attempt_id}-{row.epoch}"
+        try:
+            self._refused.mkdir(exist_ok=True, mode=0o700)
+            source.rename(target)
+        except OSError as error:
+            raise StorageError(f"cannot move {source}: {error}", hint=f"ls -ld {source} {target}") from error
+        self._spool.delete(row.attempt_id)
+        return target
 
     async def bury_dead(self) -> list[HeldRow]:
         """Buries whatever ran and died, and returns all rows."""

@@ -42,6 +42,7 @@ from edgerig.v1.agent_service_pb2 import (
 )
 from edgerig.v1.agent_service_pb2_grpc import AgentServiceStub
 from edgerig.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
+from edgerig_agent.deadlines import within
 from edgerig_agent.identity import Identity
 from edgerig_agent.reachability import in_words
 
@@ -199,7 +200,8 @@ class Link:
 
         Raises:
             UnreachableError: it did not get through; repeat it after a reconnect.
-            ProtocolError: the controller refused it; repeating it is no use.
+            ProtocolError: the controller refused it.
+            RejectedError: it found the request itself wrong; repeating it is no use.
         """
         async with self._channel_use:
             stub = self._dial()
@@ -224,7 +226,7 @@ class Link:
         self._hurry.clear()
         pause_s = _QUIET_REDIAL_S if self._quiet else self._backoff.pause_s()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), pause_s)
+            await within(self._hurry.wait(), pause_s)
 
     async def _drop_channel(self) -> None:
         if self._channel is not None:
@@ -241,7 +243,7 @@ class Link:
             stream = open_stream()
         try:
             await stream.write(SessionRequest(hello=self._hello()))
-            self._welcome(await asyncio.wait_for(stream.read(), _WELCOME_S))
+            self._welcome(await within(stream.read(), _WELCOME_S))
             self._stream = stream
             self._lost_at_s = None
             self._backoff.reset()

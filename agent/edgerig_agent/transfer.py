@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgerig.channel import CHUNK_BYTES
-from edgerig.errors import DeviceError, ProtocolError, StorageError
+from edgerig.errors import DeviceError, ProtocolError, RejectedError, StorageError
 from edgerig.v1.agent_service_pb2 import (
     GetChunkRequest,
     GetChunkResponse,
@@ -166,12 +166,13 @@ async def push(path: Path, reference: FileRef, attempt_id: str, sink: ChunkSink)
 
     Raises:
         ProtocolError: the sink makes no progress.
-        StorageError: the file cannot be read or has changed its size.
+        RejectedError: the file has changed its size since it was named.
+        StorageError: the file cannot be read.
     """
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size != reference.size_bytes:
-                raise StorageError(
+                raise RejectedError(
                     f"{path} has another size than its manifest says", hint=f"ls -l {path.parent}"
                 )
             offset, stalls = 0, 0

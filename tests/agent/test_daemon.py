@@ -143,6 +143,44 @@ async def test_a_blob_that_the_controller_lacks_ends_the_trial_with_a_result(rig
     assert rig.runs() == []
 
 
+async def test_a_result_that_the_controller_finds_wrong_is_kept_and_makes_room(rig: Rig) -> None:
+    rig.controller.fail_before["CommitResult"] = [grpc.StatusCode.INVALID_ARGUMENT]
+    rig.start()
+    rig.controller.offer(rig.controller.lease("a-1"))
+    rig.controller.offer(rig.controller.lease("a-2"))
+    await rig.delivered("a-2")
+    assert (rig.home / "refused" / "a-1-1" / "manifest.json").exists()
+    assert "a-1" not in rig.controller.results
+
+
+async def test_a_result_that_was_damaged_is_kept_and_makes_room(rig: Rig) -> None:
+    rig.start("garble")
+    rig.controller.offer(rig.controller.lease("a-1"))
+    await rig.controller.wait_for(lambda: len(rig.controller.syncs) > 1 and not rig.held())
+    assert (rig.home / "refused" / "a-1-1" / "result.json").read_text() == "{"
+
+
+async def test_an_offer_that_is_no_document_does_not_end_the_daemon(rig: Rig) -> None:
+    lease = rig.controller.lease("a-1")
+    lease.trial.method.parameters["r"] = float("nan")
+    task = rig.start()
+    rig.controller.offer(lease)
+    await rig.controller.wait_for(lambda: "a-1" in rig.controller.leases)
+    rig.controller.offer(rig.controller.lease("a-2"))
+    await rig.delivered("a-2")
+    assert not task.done()
+
+
+async def test_an_embedded_attempt_counts_the_controllers_processor_time_too(rig: Rig) -> None:
+    endpoint = {"fleet_id": "fleet-1", "agents": f"127.0.0.1:{rig.controller.port}", "pid": 4242}
+    (rig.home.parent / "endpoint.json").write_text(json.dumps(endpoint))
+    rig.start("wait", embedded=True)
+    rig.controller.offer(rig.controller.lease("a-1"))
+    await rig.begun()
+    attempt = json.loads((rig.home / "attempts" / "a-1" / "attempt.json").read_text())
+    assert attempt["own_pids"] == [os.getpid(), 4242]
+
+
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", "", "a//b"])
 async def test_a_model_path_that_leaves_its_folder_is_refused(rig: Rig, path: str) -> None:
     lease = rig.controller.lease("a-1")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgerig.errors import DeviceError, ProtocolError, StorageError
+from edgerig.errors import DeviceError, ProtocolError, RejectedError, StorageError
 from edgerig.v1.agent_service_pb2 import (
     GetChunkRequest,
     GetChunkResponse,
@@ -188,5 +188,5 @@ async def test_a_sink_that_takes_nothing_is_not_asked_for_ever(tmp_path: Path) -
 
 async def test_a_file_that_changed_since_its_manifest_is_not_sent(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT + b"more")
-    with pytest.raises(StorageError, match="another size"):
+    with pytest.raises(RejectedError, match="another size"):
         await push(tmp_path / "file", reference(CONTENT), "a", Sink())

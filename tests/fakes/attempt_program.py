@@ -5,7 +5,8 @@
 It counts its beginnings in `runs.log` beside the attempts, so that a test sees
 whether anything ran twice. Modes: ok; wait (says so in the pipe `begun` of the
 home, until a byte comes through the pipe `go`, or SIGTERM); deaf (the same,
-ignores SIGTERM); die (after `began`); stillborn (before it).
+ignores SIGTERM); die (after `began`); stillborn (before it);
+garble (damages its result after the manifest).
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ def work(folder: Path, mode: str) -> int:
             finish(folder, "STATUS_FAILED", "FAILURE_CLASS_KILLED", "cancelled")
             return 0
     finish(folder, "STATUS_OK", "FAILURE_CLASS_UNSPECIFIED", "")
+    if mode == "garble":
+        (folder / "result.json").write_text("{")
     return 0
 
 

@@ -10,7 +10,9 @@ S = 1_000_000_000
 MS = 1_000_000
 
 
-def request(index: int, accept_ns: int, *, prefill_ns: int, gaps_ns: Sequence[int], tokens_in: int = 64) -> Request:
+def request(
+    index: int, accept_ns: int, *, prefill_ns: int, gaps_ns: Sequence[int], tokens_in: int = 64
+) -> Request:
     """Makes a request: tokenisation takes 1 ms, then prefill, then a token after each gap."""
     model_ns = accept_ns + MS
     tokens = [model_ns + prefill_ns]
@@ -42,7 +44,9 @@ def interval(phase: Phase, begin_ns: int, end_ns: int, rss_peak_bytes: int | Non
     return made
 
 
-def find(figures: Sequence[Measurement], name: str, statistic: str, phase: Phase | None = None) -> Measurement:
+def find(
+    figures: Sequence[Measurement], name: str, statistic: str, phase: Phase | None = None
+) -> Measurement:
     """Returns the only figure with this name, statistic and phase."""
     (found,) = [
         one

@@ -60,5 +60,8 @@ def thermal_zone(root: Path, number: int, kind: str, temperature_mc: int) -> Pat
 
 def memory(root: Path, *, available_kib: int, swap_free_kib: int = 0, swapped_in: int = 0) -> None:
     """Makes the two procfs files that memory is read from."""
-    write(root / "proc/meminfo", f"MemTotal: 8000000 kB\nMemAvailable: {available_kib} kB\nSwapFree: {swap_free_kib} kB")
+    write(
+        root / "proc/meminfo",
+        f"MemTotal: 8000000 kB\nMemAvailable: {available_kib} kB\nSwapFree: {swap_free_kib} kB",
+    )
     write(root / "proc/vmstat", f"nr_free_pages 1\npswpin {swapped_in}\npswpout 0\npgmajfault 12\noom_kill 0")
