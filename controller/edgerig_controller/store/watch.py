@@ -116,7 +116,7 @@ def _states(session: Session, study_id: str) -> dict[str, int]:
         .where(tables.Trial.study_id == study_id)
         .group_by(tables.Trial.state)
     )
-    return dict(session.execute(query).tuples().all())
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _durations_s(session: Session, study_id: str) -> Sequence[float]:

@@ -1,0 +1,218 @@
+"""Leases in the database: nothing lost, nothing run twice unnoticed."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
+
+from edgerig_controller.home import Home
+from edgerig_controller.store.leases import Held
+from edgerig_controller.store.repository import Repository
+from tests.controller.store.building import T0, add_device, create, finish, start, study, submission_of, take
+
+
+def one_trial(repository: Repository) -> str:
+    return create(repository, study(cells=1, seeds=(1,)))
+
+
+def trial_state(repository: Repository, study_id: str) -> str:
+    return repository.trials(study_id)[0].state
+
+
+def test_an_offer_is_repeated_until_it_is_answered(repository: Repository) -> None:
+    create(repository, study())
+    first = repository.sync("local", [], wants_work=True, now_unix_s=T0).offer
+    again = repository.sync("local", [], wants_work=True, now_unix_s=T0 + 60).offer
+    assert first is not None
+    assert again is not None
+    assert again.lease.attempt_id == first.lease.attempt_id
+    assert again.lease.deadline_unix_s == T0 + 150
+
+
+def test_a_device_has_one_trial_at_a_time(repository: Repository) -> None:
+    create(repository, study())
+    offer = take(repository)
+    held = [Held(offer.lease.attempt_id, offer.lease.epoch, "running")]
+    assert repository.sync("local", held, wants_work=True, now_unix_s=T0).offer is None
+
+
+def test_two_open_leases_of_one_device_are_impossible_in_the_database(
+    repository: Repository, home: Home
+) -> None:
+    create(repository, study())
+    take(repository)
+    engine = create_engine(f"sqlite:///{home.store_path}")
+    copy = "INSERT INTO attempt SELECT 'other', trial_id, device_id, 9, state, budget_s, began, "
+    copy += "deadline_unix_s, quiet_until_unix_s, cancel_reason, boot_id, created_unix_s, began_unix_s, "
+    copy += "ended_unix_s FROM attempt"
+    with pytest.raises(IntegrityError, match="device_id"), engine.begin() as connection:
+        connection.execute(text(copy))
+    engine.dispose()
+
+
+def test_a_device_that_wants_no_work_gets_none(repository: Repository) -> None:
+    create(repository, study())
+    assert repository.sync("local", [], wants_work=False, now_unix_s=T0).offer is None
+
+
+def test_a_device_without_the_labels_gets_none(repository: Repository) -> None:
+    add_device(repository, "orin", labels=["lab"])
+    create(repository, study())
+    assert repository.sync("orin", [], wants_work=True, now_unix_s=T0).offer is None
+
+
+def test_the_offer_is_granted_only_to_its_device_and_epoch(repository: Repository) -> None:
+    add_device(repository, "orin", labels=["local"])
+    create(repository, study())
+    offer = repository.sync("local", [], wants_work=True, now_unix_s=T0).offer
+    assert offer is not None
+    attempt_id, epoch = offer.lease.attempt_id, offer.lease.epoch
+    assert repository.accept_lease("orin", attempt_id, epoch, now_unix_s=T0).verdict == "discard"
+    assert repository.accept_lease("local", attempt_id, epoch + 1, now_unix_s=T0).verdict == "discard"
+    assert repository.accept_lease("local", "nosuch", epoch, now_unix_s=T0).verdict == "discard"
+    assert repository.accept_lease("local", attempt_id, epoch, now_unix_s=T0).verdict == "continue"
+
+
+def test_an_expired_offer_is_leased_anew_with_a_higher_epoch(repository: Repository) -> None:
+    study_id = one_trial(repository)
+    first = repository.sync("local", [], wants_work=True, now_unix_s=T0).offer
+    assert first is not None
+    assert repository.expire_leases(now_unix_s=T0 + 90) == {study_id}
+    assert trial_state(repository, study_id) == "queued"
+    late = repository.accept_lease("local", first.lease.attempt_id, first.lease.epoch, now_unix_s=T0 + 91)
+    assert late.verdict == "discard"
+    second = take(repository, now=T0 + 100)
+    assert second.lease.epoch == first.lease.epoch + 1
+    # An offer that nobody took is no attempt.
+    assert len(repository.attempts(study_id)) == 1
+
+
+def test_an_expired_lease_is_not_given_to_another_device(repository: Repository) -> None:
+    add_device(repository, "orin", labels=["local"])
+    study_id = one_trial(repository)
+    take(repository)
+    assert repository.next_deadline() == T0 + 60 + 90
+    repository.expire_leases(now_unix_s=T0 + 150)
+    assert repository.attempts(study_id)[0].state == "unknown"
+    assert repository.sync("orin", [], wants_work=True, now_unix_s=T0 + 150).offer is None
+
+
+def test_an_agent_that_reappears_goes_on_with_its_attempt(repository: Repository) -> None:
+    study_id = one_trial(repository)
+    offer = take(repository)
+    repository.expire_leases(now_unix_s=T0 + 150)
+    held = [Held(offer.lease.attempt_id, offer.lease.epoch, "running")]
+    synced = repository.sync("local", held, wants_work=False, now_unix_s=T0 + 500)
+    assert synced.orders[0].verdict == "continue"
+    assert repository.attempts(study_id)[0].state == "running"
+
+
+def test_a_silent_device_ends_as_agent_lost(repository: Repository) -> None:
+    study_id = one_trial(repository)
+    take(repository)
+    repository.expire_leases(now_unix_s=T0 + 150)
+    assert repository.expire_leases(now_unix_s=T0 + 150 + 120 + 600) == {study_id}
+    row = repository.attempts(study_id)[0]
+    assert (row.state, row.failure_class, row.canonical) == ("lost", "agent_lost", True)
+    assert repository.find_study(study_id).state == "finished"
+    assert repository.next_deadline() is None
+
+
+def test_a_late_result_takes_the_place_of_agent_lost(repository: Repository) -> None:
+    study_id = one_trial(repository)
+    offer = take(repository)
+    repository.expire_leases(now_unix_s=T0 + 150)
+    repository.expire_leases(now_unix_s=T0 + 5000)
+    held = [Held(offer.lease.attempt_id, offer.lease.epoch, "finished")]
+    assert repository.sync("local", held, wants_work=True, now_unix_s=T0 + 6000).orders[0].verdict == "send"
+    assert finish(repository, offer, now=T0 + 6001) == "canonical"
+    rows = repository.attempts(study_id)
+    assert [(row.status, row.canonical, row.state) for row in rows] == [("ok", True, "committed")]
+    assert repository.find_study(study_id).failed_count == 0
+
+
+def test_a_late_result_is_kept_beside_that_of_a_newer_attempt(repository: Repository) -> None:
+    study_id = one_trial(repository)
+    first = take(repository)
+    repository.expire_leases(now_unix_s=T0 + 150)
+    repository.expire_leases(now_unix_s=T0 + 5000)
+    repository.resume_study(study_id, now_unix_s=T0 + 5000)
+    add_device(repository, "orin", labels=["local"])
+    second = take(repository, "orin", now=T0 + 5001)
+    newer = submission_of(second, device_id="orin")
+    assert repository.commit_result(newer, now_unix_s=T0 + 5100).outcome == "canonical"
+    assert finish(repository, first, now=T0 + 6000) == "superseded"
+    canonical = [row.attempt_id for row in repository.attempts(study_id) if row.canonical]
+    assert canonical == [second.lease.attempt_id]
+
+
+def test_a_late_result_withdraws_an_offer_that_nobody_has_taken(repository: Repository) -> None:
+    study_id = one_trial(repository)
+    first = take(repository)
+    repository.expire_leases(now_unix_s=T0 + 150)
+    repository.expire_leases(now_unix_s=T0 + 5000)
+    repository.resume_study(study_id, now_unix_s=T0 + 5000)
+    add_device(repository, "orin", labels=["local"])
+    offer = repository.sync("orin", [], wants_work=True, now_unix_s=T0 + 5001).offer
+    assert offer is not None
+    assert finish(repository, first, now=T0 + 5002) == "canonical"
+    late = repository.accept_lease("orin", offer.lease.attempt_id, offer.lease.epoch, now_unix_s=T0 + 5003)
+    assert late.verdict == "discard"
+    assert repository.find_study(study_id).state == "finished"
+
+
+def test_an_attempt_that_began_and_that_the_device_forgot_is_agent_lost(repository: Repository) -> None:
+    study_id = one_trial(repository)
+    take(repository)
+    synced = repository.sync("local", [], wants_work=True, now_unix_s=T0 + 20)
+    assert synced.offer is None
+    assert repository.attempts(study_id)[0].failure_class == "agent_lost"
+
+
+def test_an_attempt_that_never_began_and_that_the_device_forgot_runs_again(repository: Repository) -> None:
+    study_id = one_trial(repository)
+    offer = repository.sync("local", [], wants_work=True, now_unix_s=T0).offer
+    assert offer is not None
+    repository.accept_lease("local", offer.lease.attempt_id, offer.lease.epoch, now_unix_s=T0)
+    synced = repository.sync("local", [], wants_work=True, now_unix_s=T0 + 20)
+    assert synced.offer is not None
+    assert synced.offer.lease.attempt_id != offer.lease.attempt_id
+    assert synced.touched == {study_id}
+    assert start(repository, offer, now=T0 + 21) == "cancel"
+
+
+def test_an_attempt_unknown_here_is_to_be_discarded(repository: Repository) -> None:
+    held = [Held("nosuch", 1, "running"), Held("nosuch2", 1, "finished")]
+    synced = repository.sync("local", held, wants_work=False, now_unix_s=T0)
+    assert [order.verdict for order in synced.orders] == ["discard", "discard"]
+
+
+def test_another_devices_attempt_is_to_be_discarded(repository: Repository) -> None:
+    add_device(repository, "orin")
+    one_trial(repository)
+    offer = take(repository)
+    held = [Held(offer.lease.attempt_id, offer.lease.epoch, "running")]
+    synced = repository.sync("orin", held, wants_work=False, now_unix_s=T0)
+    assert synced.orders[0].verdict == "discard"
+
+
+def test_renewing_keeps_an_accepted_lease(repository: Repository) -> None:
+    one_trial(repository)
+    offer = repository.sync("local", [], wants_work=True, now_unix_s=T0).offer
+    assert offer is not None
+    repository.accept_lease("local", offer.lease.attempt_id, offer.lease.epoch, now_unix_s=T0)
+    repository.renew_lease("local", offer.lease.attempt_id, offer.lease.epoch, now_unix_s=T0 + 80)
+    assert repository.next_deadline() == T0 + 170
+
+
+def test_leases_survive_the_controller(repository: Repository, home: Home) -> None:
+    study_id = one_trial(repository)
+    offer = take(repository)
+    repository.close()
+    reopened = Repository.open(home)
+    held = [Held(offer.lease.attempt_id, offer.lease.epoch, "finished")]
+    assert reopened.sync("local", held, wants_work=True, now_unix_s=T0 + 9).orders[0].verdict == "send"
+    assert finish(reopened, offer) == "canonical"
+    assert reopened.find_study(study_id).state == "finished"
+    reopened.close()

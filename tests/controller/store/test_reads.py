@@ -1,0 +1,86 @@
+"""Reading: finding studies as people name them, beside a controller or without one."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgerig.errors import NotFoundError, StorageError
+from edgerig_controller.home import Home
+from edgerig_controller.store.repository import Repository
+from tests.controller.store.building import T0, create, finish, run_all, study, take
+
+
+def test_a_name_means_the_newest_study_of_that_name(repository: Repository) -> None:
+    create(repository, study("quick", salt="old"))
+    newest = create(repository, study("quick", salt="new"))
+    assert repository.find_study("quick").study_id == newest
+    assert next(row.study_id for row in repository.studies()) == newest
+
+
+def test_an_id_its_prefix_and_the_digest_mean_the_same(repository: Repository) -> None:
+    study_id = create(repository, study())
+    digest = repository.find_study(study_id).digest
+    for reference in (study_id, study_id[:4], digest, digest[:30], study_id.upper()):
+        assert repository.find_study(reference).study_id == study_id
+
+
+@pytest.mark.parametrize("reference", ["abc", "", "%%%%", "____", "nosuch"])
+def test_what_means_no_study_is_not_found(repository: Repository, reference: str) -> None:
+    create(repository, study())
+    with pytest.raises(NotFoundError):
+        repository.find_study(reference)
+
+
+def test_a_misspelt_name_gets_a_suggestion(repository: Repository) -> None:
+    create(repository, study("quickstart"))
+    with pytest.raises(NotFoundError, match="quickstart"):
+        repository.find_study("quickstrat")
+
+
+def test_a_folder_without_a_store_reads_as_empty(home: Home) -> None:
+    repository = Repository.open_readonly(home)
+    assert repository.studies() == []
+    repository.close()
+    assert not home.store_path.exists()
+
+
+def test_reading_works_while_a_controller_writes(repository: Repository, home: Home) -> None:
+    study_id = create(repository, study())
+    reader = Repository.open_readonly(home)
+    assert reader.find_study(study_id).done_count == 0
+    run_all(repository)
+    assert reader.find_study(study_id).done_count == 4
+    reader.close()
+
+
+def test_a_reader_cannot_write(repository: Repository, home: Home) -> None:
+    study_id = create(repository, study())
+    reader = Repository.open_readonly(home)
+    with pytest.raises(StorageError, match="readonly"):
+        reader.cancel_study(study_id, now_unix_s=T0)
+    reader.close()
+
+
+def test_an_open_attempt_is_listed_without_a_result(repository: Repository) -> None:
+    study_id = create(repository, study())
+    take(repository)
+    row = repository.attempts(study_id)[0]
+    assert (row.state, row.status, row.canonical, row.ended_unix_s) == ("running", "", False, None)
+
+
+def test_progress_counts_and_names_what_runs(repository: Repository) -> None:
+    study_id = create(repository, study())
+    finish(repository, take(repository))
+    take(repository)
+    progress = repository.progress(study_id)
+    assert (progress.queued_count, progress.leased_count, progress.study.done_count) == (2, 1, 1)
+    assert [item.device_id for item in progress.running] == ["local"]
+    assert progress.durations_s == (10.0,)
+    assert not progress.finished
+
+
+def test_durations_of_earlier_trials_are_found_by_digest(repository: Repository) -> None:
+    create(repository, study())
+    offer = take(repository)
+    finish(repository, offer, now=T0 + 40)
+    assert repository.trial_durations() == {offer.trial.digest: 40.0}
