@@ -21,9 +21,7 @@ MAX_LATE_P99_NS = 25_000_000
 MAX_SOURCE_GAP = 0.05
 
 # A run with one of these is not evidence, except that `quick` never claims to be.
-INVALIDATING = frozenset(
-    {LOW_COVERAGE, SWAP_IN, SAMPLER_LATE, SAMPLER_DIED, SELF_DISTURBED, SOURCES_DISAGREE}
-)
+INVALIDATING = frozenset({LOW_COVERAGE, SWAP_IN, SAMPLER_LATE, SAMPLER_DIED, SOURCES_DISAGREE})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,84 @@
+"""Results in words."""
+
+import pytest
+
+from edgerig.v1.attempt_pb2 import (
+    BOUNDARY_MODULE_IN,
+    FAILURE_CLASS_TIMEOUT,
+    PHASE_INFERENCE,
+    PHASE_LOAD,
+    STATUS_FAILED,
+    STATUS_OK,
+    AttemptResult,
+    Measurement,
+)
+from edgerig_agent.table import format_value, result_lines
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("ttft_s", 0.0123, "12.3 ms"),
+        ("duration_s", 0.0, "0 s"),
+        ("rss_peak_bytes", 3 * 2.0**20, "3 MiB"),
+        ("energy_j", 12.5, "12.5 J"),
+        ("j_per_output_token", 0.004, "4 mJ"),
+        ("power_mean_w", 7.25, "7.25 W"),
+        ("decode_tokens_per_s", 123.44, "123.4 /s"),
+        ("major_fault_count", 3.0, "3"),
+    ],
+)
+def test_a_value_has_the_unit_of_its_name(name: str, value: float, text: str) -> None:
+    assert format_value(name, value) == text
+
+
+def test_a_table_reads_at_80_columns_and_names_the_boundary() -> None:
+    result = AttemptResult(
+        status=STATUS_OK,
+        measurements=[
+            Measurement(name="mem_available_min_bytes", phase=PHASE_LOAD, statistic="minimum", value=2.0**31),
+            Measurement(
+                name="energy_j",
+                phase=PHASE_INFERENCE,
+                statistic="sum",
+                value=3.0,
+                boundary=BOUNDARY_MODULE_IN,
+            ),
+            Measurement(
+                name="e2e_s", phase=PHASE_INFERENCE, statistic="p99", unavailable_reason="too few " * 30
+            ),
+        ],
+    )
+    lines = result_lines(result)
+    assert all(len(line) <= 80 for line in lines)
+    assert any("energy_j" in line and line.endswith("module_in") for line in lines)
+    assert "Not measured:" in lines
+
+
+def test_figures_of_a_phase_stand_together() -> None:
+    names = [("a_s", PHASE_LOAD), ("b_s", PHASE_INFERENCE), ("c_s", PHASE_LOAD)]
+    result = AttemptResult(
+        status=STATUS_OK,
+        measurements=[Measurement(name=n, phase=p, statistic="sum", value=1.0) for n, p in names],
+    )
+    shown = [line.split()[0:2] for line in result_lines(result) if line.endswith("1 s") or "1 s" in line]
+    assert [pair[0] if pair[0].endswith("_s") else pair[1] for pair in shown] == ["a_s", "c_s", "b_s"]
+
+
+def test_a_failure_is_named_with_its_message() -> None:
+    result = AttemptResult(
+        status=STATUS_FAILED, failure_class=FAILURE_CLASS_TIMEOUT, failure_message="not finished"
+    )
+    text = "\n".join(result_lines(result))
+    assert "timeout" in text and "not finished" in text
+
+
+def test_figures_with_the_same_reason_share_it() -> None:
+    result = AttemptResult(
+        status=STATUS_OK,
+        measurements=[
+            Measurement(name="energy_j", phase=phase, statistic="sum", unavailable_reason="no sensor")
+            for phase in (PHASE_LOAD, PHASE_INFERENCE)
+        ],
+    )
+    assert "\n".join(result_lines(result)).count("no sensor") == 1
