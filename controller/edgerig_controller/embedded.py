@@ -138,21 +138,7 @@ def ensure_agent(
             _enroll(home, invite(), commands, replace=enrolled is not None)
         log = home.logs_dir / "agent.out"
         process = _spawn(commands.agent(home), home, log)
-        deadline_s = time.monotonic() + START_DEADLINE_S
-        # The pid in the file, not the lock, is looked at: trying the lock
-        # would make the agent believe that another one holds it.
-        while _pid_in(home.agent_dir / "agent.lock") != process.pid:
-            if process.poll() is not None:
-                raise UnreachableError(
-                    f"the local agent ended with code {process.returncode}:\n{_tail(log)}", hint=f"less {log}"
-                )
-            if time.monotonic() > deadline_s:
-                process.terminate()
-                raise TimeoutExceededError(
-                    f"the local agent did not start within {START_DEADLINE_S:.0f} s:\n{_tail(log)}",
-                    hint=f"less {log}",
-                )
-            pause(_PAUSE_S)
+        _wait_for_agent(home, process, log, pause)
         return process
 
 
@@ -198,6 +184,24 @@ def _wait_for_endpoint(home: Home, process: subprocess.Popen[bytes] | None, paus
                 process.terminate()
             raise TimeoutExceededError(
                 f"the controller did not start within {START_DEADLINE_S:.0f} s:\n{_tail(log)}",
+                hint=f"less {log}",
+            )
+        pause(_PAUSE_S)
+
+
+def _wait_for_agent(home: Home, process: subprocess.Popen[bytes], log: Path, pause: Pause) -> None:
+    deadline_s = time.monotonic() + START_DEADLINE_S
+    # The pid in the file, not the lock, is looked at: trying the lock
+    # would make the agent believe that another one holds it.
+    while _pid_in(home.agent_dir / "agent.lock") != process.pid:
+        if process.poll() is not None:
+            raise UnreachableError(
+                f"the local agent ended with code {process.returncode}:\n{_tail(log)}", hint=f"less {log}"
+            )
+        if time.monotonic() > deadline_s:
+            process.terminate()
+            raise TimeoutExceededError(
+                f"the local agent did not start within {START_DEADLINE_S:.0f} s:\n{_tail(log)}",
                 hint=f"less {log}",
             )
         pause(_PAUSE_S)

@@ -30,7 +30,7 @@ from edgerig_controller.report.model import (
     Unavailable,
     WorkerKind,
 )
-from edgerig_controller.store.rows import AttemptRow, CellRow, MeasurementRow, ScoreRow
+from edgerig_controller.store.rows import AttemptRow, CellRow, MeasurementRow, ScoreRow, TrialRow
 
 SCHEMA_VERSION = 1
 # Factors with a `none` that everything else is compared with.
@@ -43,9 +43,8 @@ def build(data: StudyData, *, now_unix_s: float) -> Report:
     """Builds the report of a study as it stands, finished or not."""
     results = data.results()
     records = _records_by_cell(data.scores, results)
-    metrics = _metrics(data)
-    cells = tuple(_cell(cell, data, results, records, metrics) for cell in data.cells)
-    coverage = _coverage(data, results)
+    grouped, metrics = _by_cell(data, results), _metrics(data)
+    cells = tuple(_cell(cell, grouped[cell.cell_index], records, metrics) for cell in data.cells)
     study = data.study
     return Report(
         schema_version=SCHEMA_VERSION,
@@ -70,7 +69,7 @@ def build(data: StudyData, *, now_unix_s: float) -> Report:
         ),
         cells=cells,
         contrasts=tuple(_contrasts(data.cells, cells, records)),
-        coverage=coverage,
+        coverage=_coverage(data, grouped),
         exclusions=tuple(_exclusion(entry) for entry in study.exclusions),
         failures=tuple(failure for cell in cells for failure in cell.failures),
         unavailable=_unavailable(cells),
@@ -116,16 +115,31 @@ def _records_by_cell(scores: Iterable[ScoreRow], results: Sequence[AttemptRow]) 
     return {index: Records.of(found) for index, found in rows.items()}
 
 
+@dataclass
+class _CellRows:
+    """The rows of one cell; studies can have hundreds of cells, so they are sorted out once."""
+
+    results: list[AttemptRow] = field(default_factory=list)
+    measurements: list[MeasurementRow] = field(default_factory=list)
+    trials: list[TrialRow] = field(default_factory=list)
+
+
+def _by_cell(data: StudyData, results: Iterable[AttemptRow]) -> dict[int, _CellRows]:
+    found: dict[int, _CellRows] = {cell.cell_index: _CellRows() for cell in data.cells}
+    for result in results:
+        found[result.cell_index].results.append(result)
+    for measurement in data.measurements:
+        found[measurement.cell_index].measurements.append(measurement)
+    for trial in data.trials:
+        found[trial.cell_index].trials.append(trial)
+    return found
+
+
 def _cell(
-    cell: CellRow,
-    data: StudyData,
-    results: Sequence[AttemptRow],
-    records: Mapping[int, Records],
-    metrics: Mapping[str, str],
+    cell: CellRow, rows: _CellRows, records: Mapping[int, Records], metrics: Mapping[str, str]
 ) -> CellReport:
-    mine = [row for row in results if row.cell_index == cell.cell_index]
+    mine, measured = rows.results, rows.measurements
     usable = [row for row in mine if row.status == "ok"]
-    measured = [row for row in data.measurements if row.cell_index == cell.cell_index]
     devices = tuple(
         _device_figures(device_id, [row for row in usable if row.device_id == device_id], measured)
         for device_id in sorted({row.device_id for row in usable})
@@ -135,7 +149,7 @@ def _cell(
         index=cell.cell_index,
         label=cell.label,
         factors={name: factor_words(value) for name, value in cell.factors.items()},
-        trial_count=sum(1 for trial in data.trials if trial.cell_index == cell.cell_index),
+        trial_count=len(rows.trials),
         ok_count=len(usable),
         metric=metrics.get(str(cell.factors.get("task", "")), "score"),
         quality=_within(macro_mean(records.get(cell.cell_index, Records({}))), 0.0, 1.0),
@@ -249,14 +263,14 @@ def _is_none(value: Any) -> bool:
     return value == "none" or (isinstance(value, dict) and value.get("kind") == "none")
 
 
-def _coverage(data: StudyData, results: Sequence[AttemptRow]) -> tuple[CoverageRow, ...]:
-    by_trial = {row.trial_id: row for row in results}
+def _coverage(data: StudyData, grouped: Mapping[int, _CellRows]) -> tuple[CoverageRow, ...]:
     words = {"queued": "waiting", "leased": "running", "cancelled": "cancelled", "done": "no result"}
     rows = []
     for cell in data.cells:
-        trials = [trial for trial in data.trials if trial.cell_index == cell.cell_index]
+        mine = grouped[cell.cell_index]
+        by_trial = {row.trial_id: row for row in mine.results}
         entries = []
-        for trial in sorted(trials, key=lambda found: (found.seed, found.repeat)):
+        for trial in sorted(mine.trials, key=lambda found: (found.seed, found.repeat)):
             result = by_trial.get(trial.trial_id)
             state = words[trial.state]
             if result is not None:
