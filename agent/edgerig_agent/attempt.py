@@ -15,7 +15,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgerig.errors import DataError, DeviceError, EdgerigError, ProtocolError, StorageError, UsageError
+from edgerig.errors import (
+    EXIT_DEVICE,
+    DataError,
+    DeviceError,
+    EdgerigError,
+    ProtocolError,
+    StorageError,
+    UsageError,
+)
 from edgerig.v1.attempt_pb2 import (
     FAILURE_CLASS_BAD_DATA,
     FAILURE_CLASS_BAD_MODEL,
@@ -38,6 +46,7 @@ from edgerig_agent.measure.reduce import Reduced, reduce_attempt
 from edgerig_agent.outcome import Anchors, Window, compose, compose_unstarted, take_events
 from edgerig_agent.runtime import (
     Inputs,
+    interpreter_path,
     resolve_data,
     resolve_model,
     start_sampler,
@@ -130,6 +139,10 @@ def main(argv: list[str] | None = None) -> int:
     except EdgerigError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    except OSError as error:
+        # A disk that fills up while the worker runs; what began is buried by the daemon.
+        sys.stderr.write(f"the attempt in {folder} cannot go on: {error}\nNext: df -h {folder}\n")
+        return EXIT_DEVICE
     return 0
 
 
@@ -146,7 +159,7 @@ def _run_begun(
         except (ProtocolError, StorageError) as error:
             raise _PrepareError(FAILURE_CLASS_PRECONDITION, error) from error
         inputs = _inputs(folder, trial, settings, cache)
-        interpreter = worker_python or settings.worker_python or sys.executable
+        interpreter = interpreter_path(worker_python or settings.worker_python or sys.executable)
         return _measure(folder, trial, settings, inputs, interpreter, signals, anchors)
     except _PrepareError as error:
         return Finished(compose_unstarted(attempt_id, trial, error.ending, anchors), signals.cancel_signal)

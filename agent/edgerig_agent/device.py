@@ -26,7 +26,7 @@ from edgerig_agent.environment import Environment, read_environment
 from edgerig_agent.probes.base import CURRENT_A, POWER_W, Channel, places
 from edgerig_agent.probes.families import discover
 from edgerig_agent.probes.rails import rails_of_total
-from edgerig_agent.runtime import link_workload
+from edgerig_agent.runtime import interpreter_path, link_workload
 
 _CATALOG_S = 60.0
 _MAX_CATALOG_BYTES = 1024 * 1024
@@ -39,6 +39,7 @@ def collect(interpreter: str, root: str = "/") -> DeviceFacts:
         interpreter: the Python that runs the worker.
         root: the folder that stands for `/` where sensors are looked for.
     """
+    interpreter = interpreter_path(interpreter)
     environment = read_environment(interpreter)
     facts = DeviceFacts(
         hostname=platform.node(),

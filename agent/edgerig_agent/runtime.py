@@ -86,6 +86,14 @@ def resolve_data(folder: Path, trial: Trial, settings: Settings, cache: Path | N
     return data_file
 
 
+def interpreter_path(text: str) -> str:
+    """Returns an interpreter's path as it holds in every folder; a bare name is left to PATH.
+
+    Links are not followed: a virtual environment is known by the path it is called by.
+    """
+    return str(Path(text).absolute()) if "/" in text else text
+
+
 def worker_environment(trial: Trial, pythonpath: Path, outer: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment of the worker: nothing but what it needs, and no credential."""
     kept = {

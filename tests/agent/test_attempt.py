@@ -261,6 +261,16 @@ def test_an_interpreter_that_is_not_there_is_not_installed(tmp_path: Path) -> No
     assert (folder / "manifest.json").exists()
 
 
+def test_an_interpreter_may_be_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = attempt_folder(tmp_path)
+    make(tmp_path / "worker", COMPLETE)
+    monkeypatch.chdir(tmp_path)
+    run_attempt(folder, worker_python="./worker")
+    assert ending(result_of(folder)) == ("ok", "")
+
+
 def test_a_model_that_is_not_there_is_a_bad_model(tmp_path: Path) -> None:
     folder = attempt_folder(tmp_path)
     (tmp_path / "model").rmdir()

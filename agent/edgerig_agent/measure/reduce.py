@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from edgerig.v1.attempt_pb2 import (
+    PHASE_DECODE,
     PHASE_EVALUATE,
     PHASE_INFERENCE,
     PHASE_LOAD,
+    PHASE_PREFILL,
+    PHASE_RETRIEVE,
     PHASE_TRAIN,
+    PHASE_TRAIN_STEP,
     PHASE_UNSPECIFIED,
     Measurement,
     Phase,
@@ -34,6 +38,9 @@ from edgerig_agent.probes.families import POWER_FAMILIES
 
 # Phases whose energy a person asks for, so that its absence is said.
 MAIN_PHASES = (PHASE_LOAD, PHASE_TRAIN, PHASE_INFERENCE, PHASE_EVALUATE)
+
+# Phases that lie inside others: the system's memory is that of the outer phase.
+NESTED_PHASES = frozenset({PHASE_TRAIN_STEP, PHASE_PREFILL, PHASE_DECODE, PHASE_RETRIEVE})
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ def _phase_figures(
     figures = [figure("duration_s", phase, "sum", duration_s, origin, sample_count=len(windows))]
     figures += memory.peak_figures(report, phase)
     pages = 0
-    if not _lies_inside_another(phase, report):
+    if phase not in NESTED_PHASES:
         figures.append(memory.available_figure(traces, phase, windows))
         pages = memory.swapped_in(traces, windows) or 0
     energy_flags = flags + ((validity.SWAP_IN,) if pages else ())
@@ -152,10 +159,3 @@ def _run_figures(sampler: SamplerSummary, traces: Sequence[Trace], report: Worke
                 origin = Origin("proc:vmstat", "counter_difference")
                 figures.append(figure(name, PHASE_UNSPECIFIED, "sum", float(pages), origin))
     return figures
-
-
-def _lies_inside_another(phase: Phase, report: WorkerReport) -> bool:
-    """Tells whether every interval of a phase lies in one of a longer phase (a decode in inference)."""
-    own = report.windows(phase)
-    outer = [(i.begin_mono_ns, i.end_mono_ns) for i in report.intervals if i.phase != phase]
-    return all(any(b <= begin and end <= e for b, e in outer) for begin, end in own)
