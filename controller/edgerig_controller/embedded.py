@@ -158,14 +158,39 @@ def agent_pid(home: Home) -> int | None:
     return None
 
 
-def wait_until_gone(home: Home, *, pause: Pause = time.sleep, deadline_s: float = STOP_DEADLINE_S) -> bool:
-    """Waits until controller and local agent have let go of their locks; False when time ran out."""
+def pids(home: Home) -> tuple[int, ...]:
+    """Returns the processes that hold the locks of controller and local agent."""
+    return tuple(pid for pid in (homes.holder(home), agent_pid(home)) if pid is not None)
+
+
+def wait_until_gone(
+    home: Home,
+    processes: Sequence[int] = (),
+    *,
+    pause: Pause = time.sleep,
+    deadline_s: float = STOP_DEADLINE_S,
+) -> bool:
+    """Waits until both locks are free and these processes have ended; False when time ran out.
+
+    A process lets its lock go shortly before it ends: who promises that none
+    is left behind passes what `pids` said before.
+    """
     end_s = time.monotonic() + deadline_s
-    while homes.holder(home) is not None or agent_pid(home) is not None:
+    while pids(home) or any(_works_on(home, pid) for pid in processes):
         if time.monotonic() > end_s:
             return False
         pause(_PAUSE_S)
     return True
+
+
+def _works_on(home: Home, pid: int) -> bool:
+    """Says whether this process is still one of the data folder."""
+    # Ids are reused, and a zombie's command line is empty.
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return os.fsencode(home.root) in words
 
 
 def _wait_for_endpoint(home: Home, process: subprocess.Popen[bytes] | None, pause: Pause) -> Endpoint:

@@ -187,3 +187,18 @@ def test_waiting_ends_when_both_have_let_go(
         process.kill()
         process.wait()
     assert embedded.wait_until_gone(home, deadline_s=5.0)
+
+
+def test_a_process_that_has_let_its_lock_go_is_still_waited_for(
+    home: Home, children: list[subprocess.Popen[bytes] | None]
+) -> None:
+    code = "import signal; print('ready', flush=True); signal.pause()"
+    ending = subprocess.Popen(python(code, str(home.root)), stdout=subprocess.PIPE)
+    children.append(ending)
+    assert ending.stdout is not None
+    with ending.stdout as ready:
+        ready.readline()
+    assert not embedded.wait_until_gone(home, [ending.pid], deadline_s=0.0)
+    ending.kill()
+    ending.wait()
+    assert embedded.wait_until_gone(home, [ending.pid], deadline_s=5.0)

@@ -74,11 +74,12 @@ async def _stop(context: Context, yes: bool) -> None:
                 f"{open_count} trials are open; stopping was not confirmed",
                 hint="edgerig cancel STUDY, or edgerig stop --yes: they go on with the next run",
             )
+        processes = embedded.pids(home)
         await control.shutdown()
     if endpoint is None or not endpoint.embedded:
         return
     loop = asyncio.get_running_loop()
-    if not await loop.run_in_executor(None, embedded.wait_until_gone, home):
+    if not await loop.run_in_executor(None, embedded.wait_until_gone, home, processes):
         raise TimeoutExceededError(
             "controller or local agent did not end in time",
             hint=f"look at {home.logs_dir} and {home.agent_dir}",

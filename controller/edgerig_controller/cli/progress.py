@@ -158,7 +158,9 @@ async def end_embedded(control: Control, out: Output, home: Home) -> None:
     if (await control.status()).open_trial_count:
         out.note("Other studies are still running; controller and agent stay.")
         return
+    processes = embedded.pids(home)
     await control.shutdown()
-    gone = await asyncio.get_running_loop().run_in_executor(None, embedded.wait_until_gone, home)
+    loop = asyncio.get_running_loop()
+    gone = await loop.run_in_executor(None, embedded.wait_until_gone, home, processes)
     if not gone:
         out.warn(f"controller or agent did not end in time; look at {home.logs_dir} and {home.agent_dir}")
