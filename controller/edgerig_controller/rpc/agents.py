@@ -157,7 +157,8 @@ class AgentService(AgentServiceServicer):
             )
         )
         await self._frame.announce([study_id])
-        return pb.StartAttemptResponse(verdict=_VERDICT[order.verdict], reason=order.reason)
+        verdict = pb.VERDICT_CONTINUE if order.verdict == "continue" else pb.VERDICT_CANCEL
+        return pb.StartAttemptResponse(verdict=verdict, reason=order.reason)
 
     async def CommitResult(  # noqa: N802
         self, request: pb.CommitResultRequest, context: Context

@@ -6,6 +6,7 @@ each service has a listener of its own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,8 +50,7 @@ class Listeners:
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more calls and gives the present ones some time to end."""
-        for server in self._servers:
-            await server.stop(grace_s)
+        await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
 
 
 async def open_listeners(
