@@ -77,7 +77,7 @@ def read_sampler_summary(folder: Path) -> SamplerSummary:
         document = json.loads((folder / "sampler.json").read_bytes())
         count = int(document["tick_count"])
         channels = tuple(dict(channel) for channel in document["channels"])
-        if count == 0:
+        if not document["ended"]:
             return SamplerSummary(channels, None, None, 0)
         return SamplerSummary(channels, int(document["late_p50_ns"]), int(document["late_p99_ns"]), count)
     except (OSError, ValueError, KeyError, TypeError):

@@ -143,9 +143,9 @@ def main(argv: list[str]) -> int:
     parent = os.getppid()
     probes = discover(places(arguments.root))
     channels = [channel for probe in probes for channel in probe.describe()]
-    _write_summary(arguments.folder, channels, Lateness())
+    _write_summary(arguments.folder, channels, Lateness(), ended=False)
     lateness = _sample_until(arguments, probes, lambda: bool(stopping) or os.getppid() != parent)
-    _write_summary(arguments.folder, channels, lateness)
+    _write_summary(arguments.folder, channels, lateness, ended=True)
     return 0
 
 
@@ -172,6 +172,9 @@ def _sample_until(arguments: Arguments, probes: list[Probe], is_over: Callable[[
             for stream in streams:
                 if stream.is_due(schedule.index):
                     stream.sample(schedule.index)
+        # The last window ends between two samples; this is the second of them.
+        for stream in streams:
+            stream.sample(schedule.index)
     finally:
         for stream in streams:
             stream.close()
@@ -202,8 +205,9 @@ def _boot_id() -> str:
         return file.read().strip()
 
 
-def _write_summary(folder: str, channels: list[Channel], lateness: Lateness) -> None:
+def _write_summary(folder: str, channels: list[Channel], lateness: Lateness, *, ended: bool) -> None:
     document = {
+        "ended": ended,
         "channels": [channel._asdict() for channel in channels],
         "tick_count": lateness.tick_count,
         "late_p50_ns": lateness.percentile_ns(0.50),

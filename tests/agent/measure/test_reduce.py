@@ -81,8 +81,8 @@ def test_a_worker_that_said_nothing_has_no_phases(tmp_path: Path) -> None:
 
 def test_a_sampler_without_a_last_word_has_died(tmp_path: Path) -> None:
     assert read_sampler_summary(tmp_path).died
-    summary = {"channels": [], "tick_count": 0, "late_p50_ns": 0, "late_p99_ns": 0}
+    summary = {"ended": False, "channels": [], "tick_count": 0, "late_p50_ns": 0, "late_p99_ns": 0}
     (tmp_path / "sampler.json").write_text(json.dumps(summary))
     assert read_sampler_summary(tmp_path).died
-    (tmp_path / "sampler.json").write_text(json.dumps({**summary, "tick_count": 5, "late_p99_ns": 100}))
+    (tmp_path / "sampler.json").write_text(json.dumps({**summary, "ended": True}))
     assert not read_sampler_summary(tmp_path).died

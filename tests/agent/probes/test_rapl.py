@@ -41,14 +41,6 @@ def test_the_counter_is_read_raw_with_its_range(tmp_path: Path) -> None:
     assert channel.wrap_raw == 1000
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_counter_for_root_only_names_the_fix(tmp_path: Path) -> None:
-    sysfs_tree.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 5).chmod(0)
-    (probe,) = discover(places(str(tmp_path)))
-    assert "chmod a+r" in probe.describe()[0].unavailable_reason
-    assert probe.open() == ()
-
-
 def test_a_refused_permission_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sysfs_tree.rapl_zone(tmp_path, "intel-rapl:0", "package-0", 5)
     monkeypatch.setattr(os, "access", lambda *_: False)
