@@ -73,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     facts.add_argument("--sysfs-root", default="/", metavar="DIR")
     facts.set_defaults(handler=_facts)
 
+    _add_fleet_commands(commands)
+    return parser
+
+
+def _add_fleet_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     enroll = commands.add_parser("enroll", help="join a fleet with a one-time token")
     enroll.add_argument("--controller", required=True, metavar="HOST:PORT", help="its enrolment address")
     enroll.add_argument("--agents", required=True, metavar="HOST:PORT", help="its address for agents")
@@ -88,7 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--embedded", action="store_true", help="end when the controller is gone")
     _add_home(run)
     run.set_defaults(handler=_run)
-    return parser
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:
