@@ -156,8 +156,8 @@ ENGINES: dict[str, dict[str, Any]] = {
 # Byte counts. Activations are what a Llama-shaped layer keeps for its backward pass:
 # four vectors of the feed-forward block, queries, keys and values before and after
 # rotation and repetition, and the vectors between the blocks. The factors of the
-# latter are fitted to peaks measured with torch 2.13 on a processor (seven shapes of
-# 1 to 90 million parameters; sums within 15 %), and so include what its allocator wastes.
+# latter are fitted to peaks measured with torch 2.13 on a processor (eight shapes of
+# 0.3 to 90 million parameters; sums within 15 %), and so include what its allocator wastes.
 MEMORY: dict[str, Any] = {
     "formula": "peak = the largest, over the phases, of the sum of its terms",
     "terms": {
