@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgerig.errors import EXIT_INTERRUPTED, EXIT_OK
+from edgerig.words import RESULT_FAILURES
 from edgerig_controller.cli.options import Context, common_options
 from edgerig_controller.cli.reference import find, open_store, prepare_file, read_file, study_argument
 
@@ -53,6 +54,10 @@ def run(context: Context, file: Path, dry_run: bool, resume: bool, no_reuse: boo
     if dry_run:
         _show_plan(context, prepared, file)
         return EXIT_OK
+    answered = _answered(context, prepared.digest)
+    if answered is not None:
+        context.out.note(f"Study {prepared.name} ({answered}) is finished; nothing has to run.")
+        return _finish(context, answered, {"attached": True, "reused_count": 0})
     wishes = Wishes(resume=resume, reuse=not no_reuse, detach=detach)
     return asyncio.run(_run(context, file, prepared, wishes))
 
@@ -212,6 +217,19 @@ async def _follow(
         {"study_id": study_id, "name": name, "cancelled": pressed == 2, "detached": pressed == 1}
     )
     return True
+
+
+def _answered(context: Context, digest: str) -> str | None:
+    """Returns the id of the study with this digest if every trial of it has a result."""
+    if not context.home.store_path.exists():
+        return None
+    with open_store(context.home) as repository:
+        for study in repository.studies():
+            if study.digest == digest and study.state == "finished":
+                results = [row for row in repository.attempts(study.study_id) if row.canonical]
+                died = any(row.status != "ok" and row.failure_class not in RESULT_FAILURES for row in results)
+                return study.study_id if len(results) == study.trial_count and not died else None
+    return None
 
 
 def _finish(context: Context, study_id: str, facts: dict[str, Any]) -> int:

@@ -149,6 +149,13 @@ def test_watching_a_finished_study_shows_its_results(edgerig: Edgerig, home: Hom
     assert Path(ran.document["report"]["markdown"]).exists()
 
 
+def test_running_a_finished_study_again_starts_nothing(edgerig: Edgerig, home: Home, tmp_path: Path) -> None:
+    finished(home, tmp_path)
+    ran = edgerig("run", str(tmp_path / "tiny.yaml"), "--json")
+    assert (ran.code, ran.document["attached"], ran.document["ok_count"]) == (0, True, 4)
+    assert not (home.logs_dir / "controller.out").exists()
+
+
 def test_watching_an_active_study_without_a_controller_says_what_to_do(
     edgerig: Edgerig, home: Home, tmp_path: Path
 ) -> None:

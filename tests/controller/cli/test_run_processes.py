@@ -14,6 +14,7 @@ import pytest
 
 from edgerig_controller import embedded
 from edgerig_controller.home import Home
+from tests.controller.cli import stored
 from tests.controller.cli.stored import STUDY, write_study
 
 pytestmark = pytest.mark.system
@@ -90,3 +91,36 @@ def test_a_study_can_be_left_cancelled_and_finished(home: Home, tmp_path: Path) 
     document = json.loads(stdout)
     assert (document["attached"], document["ok_count"], document["trial_count"]) == (True, 2, 2)
     assert Path(document["report"]["html"]).exists()
+
+
+def test_changes_start_a_controller_and_end_it_again(home: Home, tmp_path: Path) -> None:
+    stored.finished(home, tmp_path)
+
+    collected = start(home, "gc", "--json")
+    stdout, notes = collected.communicate(timeout=PATIENCE_S)
+    assert (collected.returncode, json.loads(stdout)["removed"]) == (0, False), notes
+
+    removed = start(home, "rm", "tiny", "--yes", "--json")
+    stdout, notes = removed.communicate(timeout=PATIENCE_S)
+    assert removed.returncode == 0, notes
+    listed = start(home, "studies", "--json")
+    assert json.loads(listed.communicate(timeout=PATIENCE_S)[0])["studies"] == []
+    assert embedded.wait_until_gone(home)
+
+
+def test_a_served_controller_invites_devices_and_is_stopped(home: Home) -> None:
+    served = start(home, "serve")
+    while embedded.find_controller(home) is None:
+        assert served.poll() is None
+    invited = start(home, "device", "add", "orin-07", "--label", "lab", "--json")
+    stdout, notes = invited.communicate(timeout=PATIENCE_S)
+    assert invited.returncode == 0, notes
+    document = json.loads(stdout)
+    assert document["token"] not in document["command"]
+    assert f"--ca-sha256 {document['ca_spki_sha256']}" in document["command"]
+
+    stopped = start(home, "stop")
+    _, notes = stopped.communicate(timeout=PATIENCE_S)
+    assert stopped.returncode == 0, notes
+    served.communicate(timeout=PATIENCE_S)
+    assert served.returncode == 0
