@@ -37,7 +37,7 @@ from edgerig.v1.attempt_pb2 import (
 )
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_agent import attempt_files as files
-from edgerig_agent.accounting import KernelCounters, cpu_time_s, kernel_counters, usable_cpu_count
+from edgerig_agent.accounting import KernelCounters, cpu_time_s, kernel_counters
 from edgerig_agent.attempt_files import Settings
 from edgerig_agent.classify import Ending, Evidence, classify
 from edgerig_agent.environment import read_environment
@@ -192,10 +192,12 @@ def _measure(
     except DeviceError as error:
         raise _PrepareError(FAILURE_CLASS_PRECONDITION, error) from error
     log = WorkerLog(folder / "worker.log")
-    own = (os.getpid(), sampler.pid, *settings.own_pids)
-    before, own_before_s = kernel_counters(), cpu_time_s(own)
+    # The sampler is not among them: it is the measurement, and its effect is measured apart.
+    own = (os.getpid(), *settings.own_pids)
+    before = kernel_counters()
     try:
         worker = start_worker(folder, trial, inputs, interpreter)
+        own_before_s = cpu_time_s(own)
         ended = supervise(worker, log, signals, budget_s=trial.budgets.attempt.duration_s)
         own_cpu_s = max(0.0, cpu_time_s(own) - own_before_s)
     except DeviceError as error:
@@ -241,8 +243,7 @@ def _evidence(
 
 def _window(ended: Ended, own_cpu_s: float) -> Window:
     duration_s = (ended.end_mono_ns - ended.begin_mono_ns) * 1e-9
-    capacity_s = duration_s * usable_cpu_count()
-    share = own_cpu_s / capacity_s if capacity_s > 0 else 0.0
+    share = own_cpu_s / duration_s if duration_s > 0 else 0.0
     return Window(ended.begin_mono_ns, ended.end_mono_ns, own_cpu_s, share)
 
 

@@ -128,6 +128,10 @@ def check_clock(enrollment: Enrollment, now_unix_s: float) -> None:
         )
 
 
+# More than this many people do not watch one machine; the folder is not ours to trust.
+MAX_VIEWERS = 32
+
+
 @dataclass(frozen=True)
 class LocalController:
     """The controller of an embedded run, whose endpoint file lies one above the agent's home.
@@ -143,9 +147,17 @@ class LocalController:
         return str(self._endpoint().get("agents") or self.enrollment.agents)
 
     def pids(self) -> tuple[int, ...]:
-        """Returns its process, whose processor time counts as edgerig's own on this machine."""
+        """Returns its process and the viewers', whose processor time is edgerig's own on this machine."""
         pid = self._endpoint().get("pid")
-        return (pid,) if isinstance(pid, int) and pid > 0 else ()
+        return ((pid,) if isinstance(pid, int) and pid > 0 else ()) + self._viewers()
+
+    def _viewers(self) -> tuple[int, ...]:
+        """Command lines that follow a study: each leaves a file named by its pid while it does."""
+        try:
+            names = sorted(entry.name for entry in (self.home.parent / "viewers").iterdir())
+        except OSError:
+            return ()
+        return tuple(int(name) for name in names[:MAX_VIEWERS] if name.isascii() and name.isdigit())
 
     def _endpoint(self) -> dict[str, Any]:
         try:

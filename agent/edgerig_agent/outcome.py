@@ -49,7 +49,7 @@ class Window:
     begin_mono_ns: int
     end_mono_ns: int
     own_cpu_s: float
-    # own_cpu_s as a share of all processors' time in the window.
+    # own_cpu_s as a share of the window's length, so of one processor.
     own_cpu_share: float
 
 

@@ -1,6 +1,7 @@
 """Counters of the kernel, on trees of files and on this machine."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -72,6 +73,20 @@ def test_processor_time_grows_with_work() -> None:
     while time.process_time() - begin < 0.05:
         pass
     assert accounting.cpu_time_s([os.getpid()]) - before_s > 0.02
+
+
+def test_processor_time_counts_every_thread() -> None:
+    stop = threading.Event()
+    worker = threading.Thread(target=lambda: [None for _ in iter(stop.is_set, True)])
+    before_s = accounting.cpu_time_s([os.getpid()])
+    worker.start()
+    begin = time.process_time()
+    while time.process_time() - begin < 0.05:
+        stop.wait(0.01)
+    grown_s = accounting.cpu_time_s([os.getpid()]) - before_s
+    stop.set()
+    worker.join()
+    assert grown_s > 0.02
 
 
 def test_a_process_that_is_gone_used_nothing() -> None:

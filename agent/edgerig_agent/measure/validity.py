@@ -29,7 +29,7 @@ class RunConditions:
     """What is known of a run besides its figures."""
 
     protocol: Protocol
-    # Processor time of our own processes, as a share of all processors' in the window.
+    # Processor time of our own processes (without the sampler), as a share of one processor in the window.
     own_cpu_share: float
     # None where the sampler left no summary.
     late_p99_ns: int | None
