@@ -74,8 +74,9 @@ def create_study(session: Session, prepared: PreparedStudy, *, reuse: bool, now_
     study_id = prepared.digest[:STUDY_ID_CHARS]
     _insert_study(session, study_id, prepared, now_unix_s)
     reused = _reusable(session, prepared.trials, prepared.devices) if reuse else {}
-    _insert_trials(session, study_id, prepared, reused)
-    _answer_unfitting(session, study_id, prepared, now_unix_s)
+    unfit = _unfitting(prepared)
+    _insert_trials(session, study_id, prepared, reused, unfit)
+    _answer_unfitting(session, study_id, prepared, unfit, now_unix_s)
     record_event(session, now_unix_s, "study_created", study_id=study_id, detail=prepared.name)
     settle(session, study_id, now_unix_s)
     return Created(study_id, False, _reused_count(session, study_id))
@@ -118,7 +119,7 @@ def resume_study(session: Session, study_id: str, *, now_unix_s: float) -> int:
     """
     study = require(session, study_id)
     died = (
-        select(tables.Trial)
+        select(tables.Trial.trial_id)
         .outerjoin(tables.Result, (tables.Result.trial_id == tables.Trial.trial_id) & tables.Result.canonical)
         .where(
             tables.Trial.study_id == study_id,
@@ -126,23 +127,19 @@ def resume_study(session: Session, study_id: str, *, now_unix_s: float) -> int:
             tables.Trial.state.in_(("cancelled", "done")),
         )
     )
-    trials = session.scalars(died).all()
-    for trial in trials:
-        session.execute(
-            update(tables.Result).where(tables.Result.trial_id == trial.trial_id).values(canonical=False)
-        )
-        trial.state = "queued"
-        trial.canonical_attempt_id = None
-        trial.ran_count = 0
+    trial_ids = session.scalars(died).all()
+    for piece in chunks(trial_ids, _CHUNK):
+        _queue_again(session, piece)
     session.flush()
     if open_count(session, study_id):
         study.state = "active"
         study.finished_unix_s = None
     elif study.state == "cancelled":
         study.state = "finished"
-    if trials:
-        record_event(session, now_unix_s, "study_resumed", study_id=study_id, detail=f"{len(trials)} trials")
-    return len(trials)
+    if trial_ids:
+        detail = f"{len(trial_ids)} trials"
+        record_event(session, now_unix_s, "study_resumed", study_id=study_id, detail=detail)
+    return len(trial_ids)
 
 
 def delete_study(session: Session, study_id: str, *, now_unix_s: float) -> None:
@@ -180,6 +177,21 @@ def open_attempts(session: Session, study_id: str) -> Sequence[tables.Attempt]:
         .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
         .where(tables.Trial.study_id == study_id, tables.Attempt.state.in_(OPEN))
     ).all()
+
+
+def _queue_again(session: Session, trial_ids: list[str]) -> None:
+    # Nothing of these rows is loaded, so nothing in the session needs to hear of the change.
+    unheard = {"synchronize_session": False}
+    session.execute(
+        update(tables.Result).where(tables.Result.trial_id.in_(trial_ids)).values(canonical=False),
+        execution_options=unheard,
+    )
+    session.execute(
+        update(tables.Trial)
+        .where(tables.Trial.trial_id.in_(trial_ids))
+        .values(state="queued", canonical_attempt_id=None, ran_count=0),
+        execution_options=unheard,
+    )
 
 
 def _insert_study(session: Session, study_id: str, prepared: PreparedStudy, now_unix_s: float) -> None:
@@ -222,13 +234,30 @@ def _insert_study(session: Session, study_id: str, prepared: PreparedStudy, now_
     _insert_all(session, tables.Cell, cells)
 
 
-def _insert_trials(session: Session, study_id: str, prepared: PreparedStudy, reused: dict[str, str]) -> None:
+def _unfitting(prepared: PreparedStudy) -> dict[int, str]:
+    """Gives every trial of a cell that fits nowhere the id of the attempt that answers it."""
+    cells = {cell.index for cell in prepared.cells if cell.does_not_fit}
+    return {
+        index: str(uuid.uuid4())
+        for index, planned in enumerate(prepared.trials)
+        if planned.cell_index in cells
+    }
+
+
+def _insert_trials(
+    session: Session,
+    study_id: str,
+    prepared: PreparedStudy,
+    reused: dict[str, str],
+    unfit: dict[int, str],
+) -> None:
     slots = [Slot(item.cell_index, item.trial.seed, item.trial.repeat) for item in prepared.trials]
     positions = run_order(prepared.digest, slots)
     rows = []
     for index, planned in enumerate(prepared.trials):
         trial = planned.trial
-        answer = reused.get(trial.digest)
+        stored = None if index in unfit else reused.get(trial.digest)
+        answer = unfit.get(index, stored)
         rows.append(
             {
                 "trial_id": _trial_id(study_id, index),
@@ -244,36 +273,32 @@ def _insert_trials(session: Session, study_id: str, prepared: PreparedStudy, reu
                 "epoch": 0,
                 "ran_count": 0,
                 "canonical_attempt_id": answer,
-                "reused": answer is not None,
+                "reused": stored is not None,
             }
         )
     _insert_all(session, tables.Trial, rows)
 
 
-def _answer_unfitting(session: Session, study_id: str, prepared: PreparedStudy, now_unix_s: float) -> None:
-    reasons = {cell.index: cell.does_not_fit for cell in prepared.cells if cell.does_not_fit}
+def _answer_unfitting(
+    session: Session, study_id: str, prepared: PreparedStudy, unfit: dict[int, str], now_unix_s: float
+) -> None:
+    reasons = {cell.index: cell.does_not_fit for cell in prepared.cells}
     attempts, results = [], []
-    for index, planned in enumerate(prepared.trials):
-        reason = reasons.get(planned.cell_index)
-        if reason:
-            trial_id, attempt_id = _trial_id(study_id, index), str(uuid.uuid4())
-            attempts.append(_planned_attempt(attempt_id, trial_id, now_unix_s))
-            results.append(
-                written_result(
-                    attempt_id,
-                    trial_id,
-                    planned.trial.digest,
-                    kind="planned",
-                    failure_class="does_not_fit",
-                    message=reason,
-                    now_unix_s=now_unix_s,
-                )
+    for index, attempt_id in unfit.items():
+        planned = prepared.trials[index]
+        trial_id = _trial_id(study_id, index)
+        attempts.append(_planned_attempt(attempt_id, trial_id, now_unix_s))
+        results.append(
+            written_result(
+                attempt_id,
+                trial_id,
+                planned.trial.digest,
+                kind="planned",
+                failure_class="does_not_fit",
+                message=reasons[planned.cell_index],
+                now_unix_s=now_unix_s,
             )
-            session.execute(
-                update(tables.Trial)
-                .where(tables.Trial.trial_id == trial_id)
-                .values(state="done", canonical_attempt_id=attempt_id, reused=False)
-            )
+        )
     _insert_all(session, tables.Attempt, attempts)
     _insert_all(session, tables.Result, results)
 
