@@ -107,10 +107,7 @@ def ensure_controller(home: Home, *, commands: Commands = PROGRAMS, pause: Pause
         return Running(endpoint, None)
     homes.prepare(home)
     with _start_lock(home):
-        process = None
-        if homes.holder(home) is None:
-            process = _spawn(commands.controller(home), home, home.logs_dir / "controller.out")
-        return Running(_wait_for_endpoint(home, process, pause), process)
+        return _start_controller(home, commands, pause)
 
 
 def ensure_agent(
@@ -193,17 +190,21 @@ def _works_on(home: Home, pid: int) -> bool:
     return os.fsencode(home.root) in words
 
 
-def _wait_for_endpoint(home: Home, process: subprocess.Popen[bytes] | None, pause: Pause) -> Endpoint:
+def _start_controller(home: Home, commands: Commands, pause: Pause) -> Running:
     log = home.logs_dir / "controller.out"
+    process: subprocess.Popen[bytes] | None = None
     deadline_s = time.monotonic() + START_DEADLINE_S
     while True:
         endpoint = homes.read_endpoint(home)
         if endpoint is not None:
-            return endpoint
+            return Running(endpoint, process)
         if process is not None and process.poll() is not None:
             raise UnreachableError(
                 f"the controller ended with code {process.returncode}:\n{_tail(log)}", hint=f"less {log}"
             )
+        # A lock without an endpoint is held by a controller that starts or ends.
+        if process is None and homes.holder(home) is None:
+            process = _spawn(commands.controller(home), home, log)
         if time.monotonic() > deadline_s:
             if process is not None:
                 process.terminate()

@@ -15,6 +15,7 @@ import pytest
 
 from edgerig.errors import UnreachableError
 from edgerig_controller import embedded
+from edgerig_controller import home as homes
 from edgerig_controller.embedded import Commands, Invitation
 from edgerig_controller.home import Home
 
@@ -114,6 +115,15 @@ def test_two_commands_at_the_same_time_start_one_controller(
     children += [running.process for running in found]
     assert sum(running.started for running in found) == 1
     assert (home.root / "starts").read_text() == "controller\n"
+
+
+def test_a_controller_that_is_just_ending_is_waited_for(
+    home: Home, children: list[subprocess.Popen[bytes] | None]
+) -> None:
+    ending = homes.lock(home)
+    running = embedded.ensure_controller(home, commands=COMMANDS, pause=lambda _: ending.release())
+    children.append(running.process)
+    assert running.started
 
 
 def test_a_controller_that_ends_at_once_shows_what_it_said(home: Home) -> None:

@@ -16,6 +16,7 @@ from edgerig.errors import UnreachableError
 from edgerig_controller import embedded
 from edgerig_controller.cli.control import Control
 from edgerig_controller.cli.output import Output
+from edgerig_controller.cli.reference import open_store
 from edgerig_controller.home import Home
 
 if TYPE_CHECKING:
@@ -133,19 +134,20 @@ async def follow_or_leave(
 
 
 async def cancel_and_wait(control: Control, out: Output, study_id: str, name: str) -> bool:
-    """Cancels a study and waits until none of its trials runs; False when that takes too long."""
+    """Cancels a study and waits until no device holds a trial of it; False when that takes too long."""
     count = await control.cancel(study_id)
     out.note(f"Cancelled {count} trials of {name}; waiting for what runs to end.")
 
     async def until_quiet() -> None:
         async for message in control.watch(study_id):
-            if message.finished or message.running_count == 0:
+            # Not `running_count`: a trial between its lease and its start is on its way, too.
+            if message.finished:
                 return
 
     try:
         await asyncio.wait_for(until_quiet(), CANCEL_DEADLINE_S)
     except asyncio.TimeoutError:
-        out.warn(f"a trial still runs after {CANCEL_DEADLINE_S:.0f} s; edgerig-agent ends it when it can")
+        out.warn(f"a device still holds a trial after {CANCEL_DEADLINE_S:.0f} s; it ends when it answers")
         return False
     return True
 
@@ -155,8 +157,10 @@ async def end_embedded(control: Control, out: Output, home: Home) -> None:
     endpoint = embedded.find_controller(home)
     if endpoint is None or not endpoint.embedded:
         return
-    if (await control.status()).open_trial_count:
-        out.note("Other studies are still running; controller and agent stay.")
+    with open_store(home) as repository:
+        active = [study.name for study in repository.studies() if study.state == "active"]
+    if active:
+        out.note(f"Controller and agent stay, because of {', '.join(active)}.")
         return
     processes = embedded.pids(home)
     await control.shutdown()

@@ -112,8 +112,8 @@ async def test_ctrl_c_twice_asks_for_cancelling(out: Output) -> None:
     assert await progress.follow_or_leave(control, out, "s", "tiny") == 2
 
 
-async def test_cancelling_waits_until_nothing_runs(out: Output) -> None:
-    control: Any = ScriptedControl(message(running_count=1), message(running_count=0))
+async def test_cancelling_waits_until_no_device_holds_a_trial(out: Output) -> None:
+    control: Any = ScriptedControl(message(running_count=1), message(), message(finished=True))
     assert await progress.cancel_and_wait(control, out, "s", "tiny")
     assert control.cancelled == ["s"]
 

@@ -81,9 +81,9 @@ def test_a_study_can_be_left_cancelled_and_finished(home: Home, tmp_path: Path) 
     cancelled.send_signal(signal.SIGINT)
     read_until(cancelled, "Press Ctrl-C again")
     cancelled.send_signal(signal.SIGINT)
-    cancelled.communicate(timeout=PATIENCE_S)
+    _, notes = cancelled.communicate(timeout=PATIENCE_S)
     assert cancelled.returncode == 130
-    assert processes_of(home) == []
+    assert processes_of(home) == [], notes
 
     finished = start(home, "run", str(path), "--json")
     stdout, notes = finished.communicate(timeout=PATIENCE_S)
