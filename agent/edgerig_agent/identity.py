@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerig.errors import DeviceError, StorageError, UsageError
+from edgerig_agent.processes import ProcessRef, is_alive
 
 # How far a device's clock may be behind the controller's when both are set.
 _CLOCK_TOLERANCE_S = 300.0
@@ -152,12 +153,19 @@ class LocalController:
         return ((pid,) if isinstance(pid, int) and pid > 0 else ()) + self._viewers()
 
     def _viewers(self) -> tuple[int, ...]:
-        """Command lines that follow a study: each leaves a file named by its pid while it does."""
+        """Command lines that follow a study: each leaves a file PID-STARTTICKS while it does."""
         try:
             names = sorted(entry.name for entry in (self.home.parent / "viewers").iterdir())
         except OSError:
             return ()
-        return tuple(int(name) for name in names[:MAX_VIEWERS] if name.isascii() and name.isdigit())
+        marks = [name.partition("-") for name in names[:MAX_VIEWERS]]
+        refs = [
+            ProcessRef(int(pid), int(ticks))
+            for pid, _, ticks in marks
+            if pid.isdecimal() and ticks.isdecimal()
+        ]
+        # A killed viewer leaves its mark; what then has its id is somebody else.
+        return tuple(ref.pid for ref in refs if is_alive(ref))
 
     def _endpoint(self) -> dict[str, Any]:
         try:

@@ -20,6 +20,7 @@ from edgerig.errors import DeviceError, UsageError
 from edgerig.v1 import agent_service_pb2 as wire
 from edgerig.v1.attempt_pb2 import FAILURE_CLASS_KILLED, FAILURE_CLASS_PRECONDITION, STATUS_FAILED, STATUS_OK
 from edgerig_agent.daemon import Settings, read_settings, run
+from edgerig_agent.processes import find
 from edgerig_agent.spool import open_spool
 from tests.fakes.agent_rig import FAKES, Rig
 from tests.fakes.controller import PATIENCE_S, FakeController
@@ -171,14 +172,22 @@ async def test_an_offer_that_is_no_document_does_not_end_the_daemon(rig: Rig) ->
     assert not task.done()
 
 
-async def test_an_embedded_attempt_counts_the_controllers_processor_time_too(rig: Rig) -> None:
+async def test_an_embedded_attempt_counts_the_controllers_and_the_viewers_processor_time_too(
+    rig: Rig,
+) -> None:
+    viewer = find(os.getppid())
+    assert viewer is not None
+    (rig.home.parent / "viewers").mkdir()
+    (rig.home.parent / "viewers" / f"{viewer.pid}-{viewer.start_ticks}").touch()
+    # Left by a killed viewer, whose id somebody else has by now.
+    (rig.home.parent / "viewers" / f"{os.getpid()}-1").touch()
     endpoint = {"fleet_id": "fleet-1", "agents": f"127.0.0.1:{rig.controller.port}", "pid": 4242}
     (rig.home.parent / "endpoint.json").write_text(json.dumps(endpoint))
     rig.start("wait", embedded=True)
     rig.controller.offer(rig.controller.lease("a-1"))
     await rig.begun()
     attempt = json.loads((rig.home / "attempts" / "a-1" / "attempt.json").read_text())
-    assert attempt["own_pids"] == [os.getpid(), 4242]
+    assert attempt["own_pids"] == [os.getpid(), 4242, viewer.pid]
 
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../b", "", "a//b"])

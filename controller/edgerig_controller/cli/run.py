@@ -204,8 +204,10 @@ async def _follow(
 ) -> bool:
     """Follows a study; True when the person left or cancelled instead of seeing its end."""
     from edgerig_controller.cli import progress
+    from edgerig_controller.viewers import viewing
 
-    pressed = await progress.follow_or_leave(control, context.out, study_id, name, on_blocked)
+    with viewing(context.home):
+        pressed = await progress.follow_or_leave(control, context.out, study_id, name, on_blocked)
     if pressed == 0:
         return False
     if pressed == 2:
