@@ -208,8 +208,8 @@ def _run(job: Job, folder: Path, data: Path) -> list[ScoreTuple]:
     code = process.wait(timeout=WORKER_TIMEOUT_S)
     scores = [event["score"] for event in events if "score" in event]
     if code != 0 or not scores:
-        tail = (own / "worker.log").read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise CouldNotRunError(f"the worker of {job} failed with exit code {code}: {tail}")
+        failures = [event["failure"] for event in events if "failure" in event]
+        raise CouldNotRunError(f"the worker of {job} failed with exit code {code}: {failures}")
     return [(entry["user_id"], entry["item_id"], job.seed, float(entry["score"])) for entry in scores]
 
 
