@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgerig_controller import home as homes
@@ -113,6 +113,11 @@ class World:
             device.offer = None
         elif action == "expire":
             self.store.expire_leases(now_unix_s=self.now)
+        elif action == "abandon":
+            # Long silence: running leases turn unknown, then lost.
+            for _ in range(2):
+                self.now += 10_000
+                self.store.expire_leases(now_unix_s=self.now)
         elif action == "cancel":
             self.store.cancel_study(self.study_id, now_unix_s=self.now)
         elif action == "resume":
@@ -157,14 +162,9 @@ class World:
         raise AssertionError(self.store.trials(self.study_id))
 
 
-ACTIONS = [
-    "sync",
-    "sync",
-    "start",
-    "finish",
-    "commit",
-    "commit",
+ACTIONS = ["sync", "start", "finish", "commit"] * 2 + [
     "expire",
+    "abandon",
     "forget",
     "cancel",
     "resume",
@@ -182,6 +182,17 @@ STEPS = st.lists(
 )
 
 
+def history(*actions: str) -> list[tuple[str, str, bool, float]]:
+    """Writes a history of one device; `!` after an action loses its reply."""
+    return [(action.rstrip("!"), "local", action.endswith("!"), 5.0) for action in actions]
+
+
+# Histories that must be among those tried: late after lost, lost replies, death at each boundary.
+@example(history("sync", "start", "abandon", "finish", "commit"))
+@example(history("sync", "start", "abandon", "resume", "finish", "kill", "commit!", "commit"))
+@example(history("sync!", "kill", "sync", "start!", "kill", "start", "finish", "commit!", "kill", "sync"))
+@example(history("sync", "start", "forget", "sync", "start", "finish", "commit"))
+@example(history("sync", "start", "cancel", "sync", "finish", "resume", "commit"))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_no_history_loses_a_result_or_counts_one_twice(steps: list[tuple[str, str, bool, float]]) -> None:
