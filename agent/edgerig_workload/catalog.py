@@ -139,6 +139,41 @@ METHODS: dict[str, dict[str, Any]] = {
     },
 }
 
+_WRITTEN: dict[str, dict[str, Any]] = {
+    "group": {
+        "type": "int",
+        "default": 128,
+        "minimum": 0,
+        "maximum": 65_536,
+        "summary": "weights of a row that share a scale of 4 bytes; 0 = the whole row",
+    },
+    "symmetric": {
+        "type": "bool",
+        "default": True,
+        "summary": "the grid has zero in its middle; false stores a zero point of one byte a group",
+    },
+}
+# Bits of a packed weight with the parameters' defaults: a scale of 32 bits for each 128 weights.
+_SCALE_BITS = 32 / 128
+
+
+def _rounding(bits: int) -> dict[str, Any]:
+    return {
+        "summary": f"weights of the linear layers rounded to the nearest of {2**bits} values; needs no data",
+        "requires": [],
+        "parameters": {
+            **_WRITTEN,
+            "embeddings": {
+                "type": "bool",
+                "default": False,
+                "summary": "token embeddings and output head are rounded too",
+            },
+        },
+        "bits_per_weight": bits + _SCALE_BITS,
+        "trainable_base": False,
+    }
+
+
 COMPRESSIONS: dict[str, dict[str, Any]] = {
     "none": {
         "summary": "the weights as they are, in the trial's number format",
@@ -147,6 +182,7 @@ COMPRESSIONS: dict[str, dict[str, Any]] = {
         "bits_per_weight": None,
         "trainable_base": True,
     },
+    **{f"rtn-int{bits}": _rounding(bits) for bits in (8, 6, 5, 4, 3)},
 }
 
 ENGINES: dict[str, dict[str, Any]] = {

@@ -103,11 +103,13 @@ class Attempt:
         with self.marks.phase("load"):
             loaded = models.load(self.folders.model, trial.dtype, device)
         transform = compress.transform(trial.compression.kind)
+        material = compress.Material(questions, trial.seed)
         if trial.compression.kind == "none":
-            compressed = transform(loaded, trial.compression)
+            compressed = transform(loaded, trial.compression, material)
         else:
             with self.marks.phase("compress"):
-                compressed = transform(loaded, trial.compression)
+                compressed = transform(loaded, trial.compression, material)
+        compress.report(compressed, trial.compression, self.folders.out)
         self.facts |= {
             "dtype": compressed.loaded.dtype,
             "parameter_count": compressed.loaded.parameter_count,

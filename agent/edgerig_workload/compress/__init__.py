@@ -6,29 +6,67 @@ then and not before, so that an absent library matters only to who asks for it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 if TYPE_CHECKING:
+    from edgerig_workload.learn.context import Questions
     from edgerig_workload.models import Loaded
     from edgerig_workload.trial import Choice
 
-MODULES = {"none": "edgerig_workload.compress.none"}
+MODULES = {
+    "none": "edgerig_workload.compress.none",
+    **{f"rtn-int{bits}": "edgerig_workload.compress.rtn" for bits in (8, 6, 5, 4, 3)},
+}
+REPORT = "compression.json"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a transform may calibrate on: the trial's task, None where it has none, and its seed."""
+
+    questions: Questions | None
+    seed: int
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """A model after its transform, and the kernel that runs its layers."""
+    """A model after its transform, and what the transform came to.
+
+    `kernel` runs the layers. `sparsity` is the share of exact zeros in the layers
+    that were pruned, 0 where none were. `stored_bytes` is what the weights take on
+    disk as safetensors; `loaded.weights_bytes` is what they take in memory.
+    """
 
     loaded: Loaded
     kernel: str
+    sparsity: float
+    stored_bytes: int
 
 
-Transform: TypeAlias = "Callable[[Loaded, Choice], Compressed]"
+Transform: TypeAlias = "Callable[[Loaded, Choice, Material], Compressed]"
 
 
 def transform(kind: str) -> Transform:
     """Return the transform of a catalogue kind; KeyError for an unknown one."""
     return cast("Transform", import_module(MODULES[kind]).transform)
+
+
+def report(compressed: Compressed, choice: Choice, folder: Path) -> None:
+    """Write `compression.json` into a folder: the choice and what it came to; nothing for kind none."""
+    if choice.kind == "none":
+        return
+    content = {
+        "kind": choice.kind,
+        "parameters": dict(choice.parameters),
+        "kernel": compressed.kernel,
+        "sparsity": compressed.sparsity,
+        "weights_bytes": compressed.loaded.weights_bytes,
+        "stored_bytes": compressed.stored_bytes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / REPORT).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
