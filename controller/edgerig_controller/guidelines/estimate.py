@@ -159,7 +159,7 @@ def _estimate(
     if table is None:
         note = "no item was scored under every seed" if scores else empty_note
         return ScoreEstimate(None, None, None, level, None, 0, 0, 0, method, note, None)
-    spread = _spread(table.means)
+    spread = spread_of_mean(table.means)
     dropped = f"{table.dropped_items} items that some seed lacks left out" if table.dropped_items else ""
     estimate = float(table.means.mean())
     half = None if spread.variance is None else t_quantile(level, spread.df) * math.sqrt(spread.variance)
@@ -179,7 +179,7 @@ def _estimate(
 
 
 @dataclass(frozen=True)
-class _Spread:
+class Spread:
     """Variance of the mean and its degrees of freedom; no variance = no interval."""
 
     variance: float | None
@@ -188,10 +188,11 @@ class _Spread:
     note: str
 
 
-def _spread(means: npt.NDArray[np.float64]) -> _Spread:
+def spread_of_mean(means: npt.NDArray[np.float64]) -> Spread:
+    """Estimates the variance of the mean of a users x seeds table (formulae in the module's text)."""
     users, seeds = means.shape
     if users == 1:
-        return _Spread(None, math.nan, "", "one user: nothing is known about other users, so no interval")
+        return Spread(None, math.nan, "", "one user: nothing is known about other users, so no interval")
     rows, columns = means.mean(axis=1), means.mean(axis=0)
     v_users = float(rows.var(ddof=1)) / users
     # Scores are of order 1; anything below this is rounding of identical rows.
@@ -200,7 +201,7 @@ def _spread(means: npt.NDArray[np.float64]) -> _Spread:
         if v_users < negligible:
             return _no_spread()
         note = "one seed: the spread between seeds is not in the interval"
-        return _Spread(v_users, float(users - 1), "users", note)
+        return Spread(v_users, float(users - 1), "users", note)
     v_seeds = float(columns.var(ddof=1)) / seeds
     residual = means - rows[:, None] - columns[None, :] + means.mean()
     v_both = float((residual**2).sum()) / ((users - 1) * (seeds - 1)) / (users * seeds)
@@ -208,14 +209,14 @@ def _spread(means: npt.NDArray[np.float64]) -> _Spread:
     if variance < negligible:
         return _no_spread()
     if v_seeds < negligible and v_both < negligible:
-        return _Spread(variance, float(users - 1), "users", STEADY_NOTE)
+        return Spread(variance, float(users - 1), "users", STEADY_NOTE)
     uncertainty = (
         v_users**2 / (users - 1) + v_seeds**2 / (seeds - 1) + v_both**2 / ((users - 1) * (seeds - 1))
     )
     df = max(variance**2 / uncertainty, 1.0)
-    return _Spread(variance, df, "users and seeds", FEW_SEEDS_NOTE.get(seeds, ""))
+    return Spread(variance, df, "users and seeds", FEW_SEEDS_NOTE.get(seeds, ""))
 
 
-def _no_spread() -> _Spread:
+def _no_spread() -> Spread:
     note = "every user has the same value: there is no spread to build an interval on"
-    return _Spread(None, math.nan, "", note)
+    return Spread(None, math.nan, "", note)

@@ -1,0 +1,82 @@
+"""Many tests at once: Holm for the registered family, BH for breakdowns, max-T inside a hypothesis.
+
+Sources: Holm (1979); Benjamini and Hochberg (1995); Westfall and Young (1993)
+for the distribution of the largest |t|. Knows p values and residuals only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgerig_controller.guidelines.scores import Floats
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns Holm's adjusted p values, in the order given."""
+    m = len(p_values)
+    adjusted, running = [0.0] * m, 0.0
+    for rank, index in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        running = max(running, (m - rank) * p_values[index])
+        adjusted[index] = min(1.0, running)
+    return adjusted
+
+
+def holm_levels(p_values: Sequence[float], *, alpha: float = 0.05) -> list[float]:
+    """Returns per test the level of the interval that excludes 0 exactly when Holm rejects.
+
+    The test at rank r (from 0) is judged at alpha / (m - r) as long as all
+    before it were rejected; from the first that is not, all share its level.
+    """
+    m = len(p_values)
+    levels, denominator, rejecting = [0.0] * m, m, True
+    for rank, index in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        if rejecting:
+            denominator = m - rank
+            rejecting = p_values[index] <= alpha / denominator
+        levels[index] = 1.0 - alpha / denominator
+    return levels
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Returns Benjamini and Hochberg's adjusted p values, in the order given."""
+    m = len(p_values)
+    adjusted, running = [0.0] * m, 1.0
+    order = sorted(range(m), key=lambda i: p_values[i], reverse=True)
+    for place, index in enumerate(order):
+        running = min(running, p_values[index] * m / (m - place))
+        adjusted[index] = running
+    return adjusted
+
+
+def largest_t(residuals: Floats, df: float, *, draws: int = 4000, seed: int = 20240607) -> Floats:
+    """Draws the largest |t| of several correlated contrasts under the null, sorted ascending.
+
+    The correlation is that of `residuals` (units x contrasts; centred here);
+    all contrasts share one chi-square, as in the multivariate t distribution.
+
+    Raises:
+        ValueError: fewer than two units.
+    """
+    units = residuals.shape[0]
+    if units < 2:
+        raise ValueError("the correlation of contrasts needs at least two units")
+    centred = residuals - residuals.mean(axis=0)
+    norm = np.sqrt((centred**2).sum(axis=0))
+    standard = np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 0)
+    rng = np.random.default_rng(seed)
+    normal = rng.standard_normal((draws, units)) @ standard
+    chi = np.sqrt(rng.chisquare(df, size=draws) / df)
+    return np.asarray(np.sort(np.abs(normal).max(axis=1) / chi))
+
+
+def critical(largest: Floats, level: float) -> float:
+    """Returns the quantile that all |t| stay below with probability `level`."""
+    return float(np.quantile(largest, level))
+
+
+def exceedance(largest: Floats, t: float) -> float:
+    """Returns the max-T adjusted p of one |t|; never 0, because draws are finite."""
+    above = len(largest) - int(np.searchsorted(largest, abs(t), side="left"))
+    return (above + 1) / (len(largest) + 1)

@@ -1,0 +1,120 @@
+"""Resources of runs: log ratios, break-even and the upper bound that a limit is held against.
+
+Time, energy and memory are compared as ratios, so they are estimated as
+differences of logarithms. The run is the unit (one attempt = one figure).
+Runs of different power boundaries are never put into one table by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgerig_controller.guidelines.estimate import t_quantile
+from edgerig_controller.guidelines.scores import Contrast
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """Figures of runs on one task and device: figure name -> configuration -> one value per run."""
+
+    task: str
+    device: str
+    boundary: str
+    figures: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+    def runs(self, figure: str, config_id: str) -> tuple[float, ...]:
+        """Returns the values of a figure, one per run; empty when it was not measured."""
+        return self.figures.get(figure, {}).get(config_id, ())
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A quotient and the set of values that the data cannot rule out (Fieller 1954).
+
+    `low` and `high` are None when the denominator's interval holds 0: then no
+    finite interval exists.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    note: str
+
+
+def log_ratio(table: RunTable, figure: str, a: str, b: str) -> Contrast | None:
+    """Estimates log(a / b) of a figure, with Welch's standard error and degrees of freedom.
+
+    Returns None when a side was not measured. Unit of the result: `log ratio`;
+    `percent` words it.
+
+    Raises:
+        ValueError: a figure is not a positive number.
+    """
+    left, right = table.runs(figure, a), table.runs(figure, b)
+    if not left or not right:
+        return None
+    if any(not (math.isfinite(value) and value > 0) for value in (*left, *right)):
+        raise ValueError(f"{figure} has a value that is not a positive number")
+    x, y = np.log(left), np.log(right)
+    se, df, note = None, None, "one run: no interval"
+    if len(x) > 1 and len(y) > 1:
+        vx, vy = float(x.var(ddof=1)) / len(x), float(y.var(ddof=1)) / len(y)
+        if vx + vy > 0:
+            se, note = math.sqrt(vx + vy), ""
+            df = (vx + vy) ** 2 / (vx**2 / (len(x) - 1) + vy**2 / (len(y) - 1))
+        else:
+            note = "every run has the same value: there is no spread to build an interval on"
+    runs = min(len(x), len(y))
+    return Contrast(
+        task=table.task,
+        estimate=float(x.mean() - y.mean()),
+        se=se,
+        df=df,
+        unit="log ratio",
+        n_users=0,
+        n_items=0,
+        n_seeds=runs,
+        components=None,
+        note=note,
+    )
+
+
+def percent(log_value: float) -> float:
+    """Returns what a log ratio means in percent: log 1.1 is +10."""
+    return 100.0 * math.expm1(log_value)
+
+
+def upper_bound(values: Sequence[float], *, margin: float = 0.0) -> float:
+    """Returns the largest value over runs plus a relative margin: a limit must hold every time.
+
+    Raises:
+        ValueError: there is no value.
+    """
+    if not values:
+        raise ValueError("no run has this figure, so no limit can be checked")
+    return max(values) * (1.0 + margin)
+
+
+def fieller(
+    numerator: Sequence[float], plus: Sequence[float], minus: Sequence[float], *, level: float = 0.95
+) -> Ratio:
+    """Estimates mean(numerator) / (mean(plus) - mean(minus)), such as J of training / J saved a request.
+
+    The three sets of runs are independent. Source: Fieller (1954), with the
+    smallest degrees of freedom of the three.
+    """
+    sides = [np.asarray(side, dtype=np.float64) for side in (numerator, plus, minus)]
+    if any(len(side) < 2 for side in sides):
+        return Ratio(None, None, None, "fewer than two runs on a side")
+    top, down = float(sides[0].mean()), float(sides[1].mean() - sides[2].mean())
+    v_top, v_plus, v_minus = (float(side.var(ddof=1)) / len(side) for side in sides)
+    t2 = t_quantile(level, min(len(side) for side in sides) - 1) ** 2
+    leading = down**2 - t2 * (v_plus + v_minus)
+    if leading <= 0 or down == 0:
+        return Ratio(None, None, None, "no finite break-even: the difference per request may be zero")
+    root = math.sqrt(max((top * down) ** 2 - leading * (top**2 - t2 * v_top), 0.0))
+    return Ratio(top / down, (top * down - root) / leading, (top * down + root) / leading, "")

@@ -1,0 +1,59 @@
+"""Corrections for many tests against statsmodels' figures, scipy and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from edgerig_controller.guidelines.multiplicity import (
+    benjamini_hochberg,
+    critical,
+    exceedance,
+    holm,
+    holm_levels,
+    largest_t,
+)
+
+P = [0.001, 0.04, 0.012, 0.6, 0.02, 0.049]
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    assert holm(P) == pytest.approx([0.006, 0.12, 0.06, 0.6, 0.08, 0.12])
+
+
+def test_bh_is_that_of_scipy() -> None:
+    assert benjamini_hochberg(P) == pytest.approx(list(stats.false_discovery_control(P)))
+
+
+@given(st.lists(st.floats(0.0005, 1.0), min_size=1, max_size=12))
+def test_the_interval_at_holms_level_excludes_zero_exactly_when_holm_rejects(p_values: list[float]) -> None:
+    for p, level, adjusted in zip(p_values, holm_levels(p_values), holm(p_values), strict=True):
+        assert (p <= 1 - level + 1e-12) == (adjusted <= 0.05 + 1e-12)
+
+
+def test_no_test_needs_no_correction() -> None:
+    assert (holm([]), holm_levels([]), benjamini_hochberg([])) == ([], [], [])
+
+
+def test_independent_contrasts_have_sidaks_critical_value_and_equal_ones_students() -> None:
+    rng = np.random.default_rng(0)
+    apart = np.linalg.qr(rng.normal(size=(40, 5)) - 0.0)[0]
+    apart = np.linalg.qr(apart - apart.mean(axis=0))[0]
+    sidak = stats.norm.ppf(1 - (1 - 0.95 ** (1 / 5)) / 2)
+    assert critical(largest_t(apart, 1e6, draws=40000), 0.95) == pytest.approx(sidak, rel=0.015)
+    alike = np.repeat(rng.normal(size=(40, 1)), 5, axis=1)
+    assert critical(largest_t(alike, 8, draws=40000), 0.95) == pytest.approx(stats.t.ppf(0.975, 8), rel=0.03)
+
+
+def test_the_adjusted_p_agrees_with_the_critical_value_and_is_never_zero() -> None:
+    largest = largest_t(np.random.default_rng(1).normal(size=(20, 4)), 10)
+    assert exceedance(largest, critical(largest, 0.95)) == pytest.approx(0.05, abs=0.001)
+    assert exceedance(largest, -1e9) == 1 / 4001
+
+
+def test_one_unit_has_no_correlation() -> None:
+    with pytest.raises(ValueError, match="two units"):
+        largest_t(np.ones((1, 3)), 5)
