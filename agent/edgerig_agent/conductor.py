@@ -156,10 +156,13 @@ class Conductor:
 
     def _report(self, rows: list[HeldRow]) -> SyncRequest:
         free_bytes = shutil.disk_usage(self._home).free
-        wants_work = not rows
-        if free_bytes < self._limits.reserve_bytes:
-            wants_work = False
-            _log.warning("no work is taken: %d bytes of disk are free", free_bytes)
+        reserve_bytes, reason = self._limits.reserve_bytes, ""
+        if free_bytes < reserve_bytes:
+            reason = (
+                f"{free_bytes / 2**20:.0f} MiB are free on the disk of {self._home}, "
+                f"an attempt needs {reserve_bytes / 2**20:.0f}"
+            )
+            _log.warning("no work is taken: %s", reason)
         held = [
             HeldAttempt(
                 attempt_id=row.attempt_id,
@@ -172,8 +175,9 @@ class Conductor:
             request_id=uuid.uuid4().hex,
             boot_id=self._runner.boot_id,
             held=held,
-            wants_work=wants_work,
+            wants_work=not rows and not reason,
             disk_free_bytes=free_bytes,
+            no_work_reason=reason,
         )
 
     async def _report_inventory(self) -> None:

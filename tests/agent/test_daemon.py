@@ -366,6 +366,7 @@ async def test_too_little_disk_means_no_work(rig: Rig) -> None:
     rig.start(settings=Settings(spool_bytes=1 << 62))
     await rig.controller.wait_for(lambda: rig.controller.calls["Sync"] == 1)
     assert not rig.controller.syncs[0].wants_work
+    assert "free on the disk" in rig.controller.syncs[0].no_work_reason
 
 
 def test_a_second_daemon_is_refused_with_the_pid_of_the_first(

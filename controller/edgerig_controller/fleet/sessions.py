@@ -21,6 +21,8 @@ class Connection:
 
     device_id: str
     session_epoch: int
+    # Why the device takes no work, in its own words; '' while it does.
+    refusal: str = ""
     outgoing: asyncio.Queue[SessionResponse | None] = field(
         default_factory=lambda: asyncio.Queue(maxsize=_QUEUE_MAX)
     )
@@ -68,6 +70,18 @@ class SessionHub:
     def connected(self) -> frozenset[str]:
         """Returns the ids of the devices that are there."""
         return frozenset(self._connections)
+
+    def refuse(self, device_id: str, reason: str) -> bool:
+        """Notes why a device takes no work ('' = it does); tells whether that is news."""
+        connection = self._connections.get(device_id)
+        if connection is None or connection.refusal == reason:
+            return False
+        connection.refusal = reason
+        return True
+
+    def refusals(self) -> dict[str, str]:
+        """Returns the reasons of the devices that are there and take no work."""
+        return {name: found.refusal for name, found in self._connections.items() if found.refusal}
 
     def wake(self, device_id: str) -> None:
         """Tells a device that there may be work."""

@@ -38,6 +38,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 _HELLO_S = 10.0
 _MAX_HELD = 64
+_MAX_REASON = 500
 _RESULT_JSON_MAX_BYTES = 4 * 1024 * 1024
 
 _HELD: dict[int, HeldState] = {
@@ -110,6 +111,8 @@ class AgentService(AgentServiceServicer):
             lambda store: store.sync(device_id, held, wants_work=request.wants_work, now_unix_s=frame.clock())
         )
         await frame.announce(synced.touched)
+        if frame.hub.refuse(device_id, request.no_work_reason[:_MAX_REASON]):
+            await frame.tell_watchers_of_devices()
         if synced.touched:
             # A lost lease may have put a trial back into the queue.
             await frame.wake_idle()

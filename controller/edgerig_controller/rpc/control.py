@@ -122,7 +122,7 @@ class ControlService(ControlServiceServicer):
             current = await frame.store.ask(lambda store: store.progress(request.study_id))
             load = await frame.store.ask(lambda store: store.fleet_load())
             rows = await frame.store.ask(lambda store: store.devices())
-            message = progress.message(current, load, rows, frame.hub.connected())
+            message = progress.message(current, load, rows, frame.hub.connected(), frame.hub.refusals())
             if message != sent:
                 yield message
                 sent = message

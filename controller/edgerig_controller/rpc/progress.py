@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgerig.v1.control_service_pb2 import WatchStudyResponse
 from edgerig_controller.fleet.schedule import eta_s, matches
@@ -11,9 +11,13 @@ from edgerig_controller.store.watch import Load, Progress
 
 
 def message(
-    progress: Progress, load: Load, rows: Sequence[DeviceRow], connected: frozenset[str]
+    progress: Progress,
+    load: Load,
+    rows: Sequence[DeviceRow],
+    connected: frozenset[str],
+    refusals: Mapping[str, str],
 ) -> WatchStudyResponse:
-    """Composes one message of WatchStudy."""
+    """Composes one message of WatchStudy; `refusals` says which devices take no work, and why."""
     usable = [row for row in rows if _matches(progress, row)]
     present = [row for row in usable if row.device_id in connected]
     response = WatchStudyResponse(
@@ -25,7 +29,7 @@ def message(
         finished=progress.finished,
         quiet=bool(load.running),
         current=_current(progress, len(usable) > 1),
-        blocked_reason=_blocked(progress, load, usable, present),
+        blocked_reason=_blocked(progress, load, usable, present, refusals),
     )
     estimate = eta_s(
         progress.queued_count + progress.leased_count,
@@ -50,7 +54,11 @@ def _current(progress: Progress, several_devices: bool) -> str:
 
 
 def _blocked(
-    progress: Progress, load: Load, usable: Sequence[DeviceRow], present: Sequence[DeviceRow]
+    progress: Progress,
+    load: Load,
+    usable: Sequence[DeviceRow],
+    present: Sequence[DeviceRow],
+    refusals: Mapping[str, str],
 ) -> str:
     if progress.finished or progress.leased_count:
         return ""
@@ -60,6 +68,8 @@ def _blocked(
     if not present:
         names = ", ".join(row.device_id for row in usable)
         return f"no device that {wanted} is connected ({names})"
+    if all(row.device_id in refusals for row in present):
+        return "; ".join(f"{row.device_id} takes no work: {refusals[row.device_id]}" for row in present)
     busy = {item.device_id: item for item in load.running}
     others = [busy[row.device_id] for row in present if row.device_id in busy]
     if len(others) == len(present):

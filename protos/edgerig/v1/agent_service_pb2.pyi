@@ -139,18 +139,20 @@ class HeldAttempt(_message.Message):
     def __init__(self, attempt_id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[HeldState, str]] = ...) -> None: ...
 
 class SyncRequest(_message.Message):
-    __slots__ = ("request_id", "boot_id", "held", "wants_work", "disk_free_bytes")
+    __slots__ = ("request_id", "boot_id", "held", "wants_work", "disk_free_bytes", "no_work_reason")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     WANTS_WORK_FIELD_NUMBER: _ClassVar[int]
     DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NO_WORK_REASON_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     boot_id: str
     held: _containers.RepeatedCompositeFieldContainer[HeldAttempt]
     wants_work: bool
     disk_free_bytes: int
-    def __init__(self, request_id: _Optional[str] = ..., boot_id: _Optional[str] = ..., held: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., wants_work: bool = ..., disk_free_bytes: _Optional[int] = ...) -> None: ...
+    no_work_reason: str
+    def __init__(self, request_id: _Optional[str] = ..., boot_id: _Optional[str] = ..., held: _Optional[_Iterable[_Union[HeldAttempt, _Mapping]]] = ..., wants_work: bool = ..., disk_free_bytes: _Optional[int] = ..., no_work_reason: _Optional[str] = ...) -> None: ...
 
 class HeldVerdict(_message.Message):
     __slots__ = ("attempt_id", "verdict", "reason")

@@ -217,6 +217,21 @@ async def test_a_waiting_watcher_hears_that_the_device_has_come(rig: Rig) -> Non
         watch.cancel()
 
 
+async def test_a_waiting_watcher_hears_why_a_device_takes_no_work(rig: Rig) -> None:
+    study_id = await rig.store_study(study())
+    pair = await rig.enrolled()
+    async with rig.control() as operator, rig.agent(pair) as stub:
+        session = stub.Session(timeout=PATIENCE_S)
+        await session.write(agents.SessionRequest(hello=agents.Hello(protocol_major=1)))
+        await session.read()
+        watch = operator.WatchStudy(pb.WatchStudyRequest(study_id=study_id), timeout=PATIENCE_S)
+        assert (await watch.read()).blocked_reason == ""
+        await stub.Sync(agents.SyncRequest(no_work_reason="the disk is full"), timeout=PATIENCE_S)
+        assert (await watch.read()).blocked_reason == "local takes no work: the disk is full"
+        session.cancel()
+        watch.cancel()
+
+
 async def test_watching_an_unknown_study_is_not_found(rig: Rig) -> None:
     async with rig.control() as stub:
         watch = stub.WatchStudy(pb.WatchStudyRequest(study_id="nosuch"), timeout=PATIENCE_S)
