@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from edgerig_workload.tasks.items import Item, ProfileItem
 from edgerig_workload.tasks.prompts import (
     Pair,
@@ -57,7 +58,12 @@ def test_a_plain_generation_is_the_question_alone() -> None:
     [
         ("lamp-2", "Which? description: d", [("t", "o")], "the tag for the movie: t is o. Which?"),
         ("lamp-3", "Which? review: d", [("t", "4")], "4 is the score for t. Which?"),
-        ("lamp-4", "Write: d", [("t", "o"), ("s", "n")], "o is the title for t, and n is the title for s. Write"),
+        (
+            "lamp-4",
+            "Write: d",
+            [("t", "o"), ("s", "n")],
+            "o is the title for t, and n is the title for s. Write",
+        ),
         ("lamp-5", "Write: d", [("t", "o")], "o is the title for t. Following the given patterns. Write"),
         ("lamp-6", "Write: d", [("t", "o")], "o is the title for t. Write"),
         ("lamp-7", "Say: d", [("t", "")], '"t" are written by a person. Following the given patterns. Say'),
