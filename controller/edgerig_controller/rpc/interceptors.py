@@ -79,7 +79,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> EdgerigError:
     return kind(message, hint=hint)
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
     """Wraps every method of a server."""
 
     def __init__(self, activity: Activity | None = None) -> None:

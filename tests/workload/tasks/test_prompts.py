@@ -96,9 +96,8 @@ def test_an_item_gets_its_even_share_and_no_more() -> None:
     # the words around an example are seven, so five of its own text fit.
     long = " ".join(f"w{n}" for n in range(30))
     made = personal(MOVIE, item(ASKED), [entry(long, "comedy"), entry(long, "action")], words, 42)
-    assert made.text.startswith(
-        "the tag for the movie: w0 w1 w2 w3 w4 is comedy, and the tag for the movie: w0 w1 w2 w3 w4 is action."
-    )
+    cut = "the tag for the movie: w0 w1 w2 w3 w4 is"
+    assert made.text.startswith(f"{cut} comedy, and {cut} action.")
     assert (made.used_count, made.truncated) == (2, True)
 
 
