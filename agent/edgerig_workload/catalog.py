@@ -174,6 +174,84 @@ def _rounding(bits: int) -> dict[str, Any]:
     }
 
 
+_CALIBRATION: dict[str, dict[str, Any]] = {
+    "calibration": {
+        "type": "string",
+        "default": "histories",
+        "choices": ["histories", "random-tokens"],
+        "summary": "inputs that the layers are observed on: all users' histories, or tokens without sense",
+    },
+    "samples": {
+        "type": "int",
+        "default": 128,
+        "minimum": 1,
+        "maximum": 65_536,
+        "summary": "samples to observe, at most what the histories have",
+    },
+    "tokens": {
+        "type": "int",
+        "default": 512,
+        "minimum": 8,
+        "maximum": 131_072,
+        "summary": "longest sample; a longer one loses its beginning",
+    },
+}
+_DAMPING: dict[str, dict[str, Any]] = {
+    "damping": {
+        "type": "float",
+        "default": 0.01,
+        "minimum": 0.0,
+        "maximum": 10.0,
+        "summary": "added to the diagonal of the layer's Hessian, as a share of its mean",
+    },
+}
+
+
+def _compensated(bits: int) -> dict[str, Any]:
+    return {
+        "summary": f"GPTQ: weights of the linear layers in {bits} bits, later columns make up for roundings",
+        "requires": [],
+        "parameters": {
+            **_WRITTEN,
+            **_DAMPING,
+            "act_order": {
+                "type": "bool",
+                "default": True,
+                "summary": "columns with the largest inputs are rounded first",
+            },
+            **_CALIBRATION,
+        },
+        "bits_per_weight": bits + _SCALE_BITS,
+        "trainable_base": False,
+    }
+
+
+def _pruning(summary: str, more: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "summary": f"{summary}; the zeros stay in dense weights and save neither memory nor time",
+        "requires": [],
+        "parameters": {
+            "sparsity": {
+                "type": "float",
+                "default": 0.5,
+                "minimum": 0.0,
+                "maximum": 0.99,
+                "summary": "share of the weights that become zero",
+            },
+            "pattern": {
+                "type": "string",
+                "default": "unstructured",
+                "choices": ["unstructured", "2:4", "4:8"],
+                "summary": "n:m = n zeros in each m neighbours of a row, for a sparsity of n / m",
+            },
+            **more,
+        },
+        "bits_per_weight": None,
+        # Training or perturbing the weights would fill the zeros in.
+        "trainable_base": False,
+    }
+
+
 COMPRESSIONS: dict[str, dict[str, Any]] = {
     "none": {
         "summary": "the weights as they are, in the trial's number format",
@@ -183,6 +261,22 @@ COMPRESSIONS: dict[str, dict[str, Any]] = {
         "trainable_base": True,
     },
     **{f"rtn-int{bits}": _rounding(bits) for bits in (8, 6, 5, 4, 3)},
+    **{f"gptq-int{bits}": _compensated(bits) for bits in (8, 4, 3)},
+    "magnitude": _pruning(
+        "the smallest weights of the linear layers become zero",
+        {
+            "scope": {
+                "type": "string",
+                "default": "layer",
+                "choices": ["layer", "model"],
+                "summary": "the share is taken of each layer, or of all layers together",
+            }
+        },
+    ),
+    "wanda": _pruning("weights with small products of magnitude and input norm become zero", _CALIBRATION),
+    "sparsegpt": _pruning(
+        "weights that matter least become zero and the others make up for them", {**_DAMPING, **_CALIBRATION}
+    ),
 }
 
 ENGINES: dict[str, dict[str, Any]] = {

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MODULES = {
     "none": "edgerig_workload.compress.none",
     **{f"rtn-int{bits}": "edgerig_workload.compress.rtn" for bits in (8, 6, 5, 4, 3)},
+    **{f"gptq-int{bits}": "edgerig_workload.compress.gptq" for bits in (8, 4, 3)},
+    "magnitude": "edgerig_workload.compress.magnitude",
+    "wanda": "edgerig_workload.compress.wanda",
+    "sparsegpt": "edgerig_workload.compress.sparsegpt",
 }
 REPORT = "compression.json"
 

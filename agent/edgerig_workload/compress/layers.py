@@ -68,6 +68,10 @@ def _block_name(layer: Layer) -> str:
 
 
 def replace(model: Any, name: str, module: Any) -> None:
-    """Put a module in the place of the one called `name`; the old one is let go."""
+    """Put a module in the place of the linear layer called `name`, which loses its weight.
+
+    Whoever still lists the old layer so holds no memory.
+    """
     parent, _, child = name.rpartition(".")
+    model.get_submodule(name).weight = None
     setattr(model.get_submodule(parent), child, module)

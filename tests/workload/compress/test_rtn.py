@@ -11,7 +11,8 @@ pytest.importorskip("torch")
 import torch
 
 from edgerig_workload import compress
-from edgerig_workload.compress.packed import PackedEmbedding, PackedLinear
+from edgerig_workload.compress.packed import Format, PackedEmbedding, PackedLinear
+from edgerig_workload.compress.rtn import quantise_embeddings
 from edgerig_workload.infer.generate import generate
 from edgerig_workload.learn.trainables import lora
 
@@ -67,7 +68,7 @@ def test_embeddings_and_head_are_rounded_only_when_asked(llama: Any, choose: Any
 
     compress.transform("rtn-int8")(llama, choose("rtn-int8"), material)
     assert llama.model.get_input_embeddings().weight is table
-    compress.transform("rtn-int8")(llama, choose("rtn-int8", embeddings=True), material)
+    quantise_embeddings(llama.model, Format(8, 0, True))
 
     embedding, head = llama.model.get_input_embeddings(), llama.model.get_output_embeddings()
     assert isinstance(embedding, PackedEmbedding)
