@@ -25,6 +25,9 @@ MODULES = {
     "magnitude": "edgerig_workload.compress.magnitude",
     "wanda": "edgerig_workload.compress.wanda",
     "sparsegpt": "edgerig_workload.compress.sparsegpt",
+    "bnb-int8": "edgerig_workload.compress.bnb",
+    "bnb-nf4": "edgerig_workload.compress.bnb",
+    "torchao-int8": "edgerig_workload.compress.ao",
 }
 REPORT = "compression.json"
 

@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from edgerig_workload import compress, models, trial
 from edgerig_workload.learn.context import Questions
@@ -24,6 +26,43 @@ torch.set_num_threads(1)
 @pytest.fixture
 def llama(llama_folder: Path) -> Loaded:
     return models.load(llama_folder, "float32", torch.device("cpu"))
+
+
+@pytest.fixture
+def wide() -> LlamaForCausalLM:
+    """A model whose layers are as wide as the blocks of NF4, 64 weights."""
+    torch.manual_seed(7)
+    config = LlamaConfig(
+        vocab_size=320,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture
+def adapted() -> Callable[[Any], tuple[list[Any], list[float]]]:
+    """Trains adapters on all linear layers for eight steps; gives their weights and the losses."""
+
+    def train(model: Any) -> tuple[list[Any], list[float]]:
+        ids = torch.arange(4, 36)[None]
+        wrapped = get_peft_model(model, LoraConfig(r=2, lora_alpha=4, target_modules="all-linear"))
+        weights = [weight for weight in wrapped.parameters() if weight.requires_grad]
+        optimiser = torch.optim.Adam(weights, lr=0.02)
+        losses = []
+        for _ in range(8):
+            optimiser.zero_grad()
+            loss = wrapped(input_ids=ids, labels=ids).loss
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+        return weights, losses
+
+    return train
 
 
 @pytest.fixture

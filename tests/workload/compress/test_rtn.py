@@ -14,7 +14,6 @@ from edgerig_workload import compress
 from edgerig_workload.compress.packed import Format, PackedEmbedding, PackedLinear
 from edgerig_workload.compress.rtn import quantise_embeddings
 from edgerig_workload.infer.generate import generate
-from edgerig_workload.learn.trainables import lora
 
 IDS = torch.arange(4, 36)[None]
 EIGHT_TO_THREE = [f"rtn-int{bits}" for bits in (8, 6, 5, 4, 3)]
@@ -84,20 +83,12 @@ def test_encoder_decoder_is_rounded_and_generates(t5: Any, choose: Any, material
     assert done.loaded.weights_bytes < t5.weights_bytes / 2
 
 
-def test_adapters_learn_on_packed_layers(llama: Any, choose: Any, material: Any) -> None:
+def test_adapters_learn_on_packed_layers(llama: Any, choose: Any, material: Any, adapted: Any) -> None:
     done = compress.transform("rtn-int4")(llama, choose("rtn-int4"), material)
-    before = logits(done.loaded.model)
-    trained = lora(done.loaded, rank=2, alpha=4.0, dropout=0.0, targets="all-linear")
+    before = [weight.clone() for weight in done.loaded.model.buffers()]
 
-    torch.testing.assert_close(logits(trained.adapted), before)
-    optimiser = torch.optim.Adam(trained.parameters, lr=0.02)
-    losses = []
-    for _ in range(8):
-        optimiser.zero_grad()
-        loss = trained.adapted(input_ids=IDS, labels=IDS).loss
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+    weights, losses = adapted(done.loaded.model)
 
-    assert len(trained.parameters) == 28
+    assert len(weights) == 28
     assert losses[-1] < 0.9 * losses[0]
+    assert all(torch.equal(*pair) for pair in zip(before, done.loaded.model.buffers(), strict=True))
