@@ -32,7 +32,7 @@ class Spread:
     def se(self, users: int, seeds: int, tasks: int) -> float:
         """Returns the standard error of the mean at other sizes (users, seeds per task)."""
         within = self.user / users + self.seed / seeds + self.both / (users * seeds)
-        return math.sqrt((self.tau2 + within) / tasks)
+        return math.sqrt(max(self.tau2 + within, 0.0) / tasks)
 
 
 @dataclass(frozen=True)

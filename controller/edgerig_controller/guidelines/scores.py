@@ -216,15 +216,18 @@ def contrast_of_means(task: str, found: UserMeans, *, scale: float = POINTS) -> 
 
 
 def _components(means: Floats) -> tuple[float, float, float]:
-    """Splits the variance into that of a user, a seed and their meeting (ANOVA estimates, cut at 0)."""
+    """Splits the variance into that of a user, a seed and their meeting (ANOVA estimates).
+
+    Not cut at zero, so that the mean over tasks stays unbiased; one may be negative.
+    """
     users, seeds = means.shape
     rows, columns = means.mean(axis=1), means.mean(axis=0)
     if seeds == 1:
         return float(rows.var(ddof=1)), 0.0, 0.0
     rest = means - rows[:, None] - columns[None, :] + means.mean()
     both = float((rest**2).sum()) / ((users - 1) * (seeds - 1))
-    user = max(float(rows.var(ddof=1)) - both / seeds, 0.0)
-    seed = max(float(columns.var(ddof=1)) - both / users, 0.0)
+    user = float(rows.var(ddof=1)) - both / seeds
+    seed = float(columns.var(ddof=1)) - both / users
     return user, seed, both
 
 

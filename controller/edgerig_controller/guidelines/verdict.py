@@ -41,7 +41,8 @@ class Evidence:
     `interval` is the simultaneous (Holm-adjusted) 95 % interval, `tost` the 90 %
     interval. `positive_tasks` and `negative_tasks` count tasks whose own effect
     is significant after Holm; `heterogeneity_p` is Cochran's Q test over tasks.
-    `missing` says in words what a required cell lacks. `checks` are conditions of the claim beside its contrast: (what, met).
+    `missing` says in words what a required cell lacks. `checks` are
+    conditions of the claim beside its contrast: (what, met).
     """
 
     delta: float
