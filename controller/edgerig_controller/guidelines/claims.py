@@ -25,8 +25,8 @@ from edgerig_controller.guidelines.corpus import (
 )
 from edgerig_controller.guidelines.effects import effect_of
 from edgerig_controller.guidelines.hypotheses import Finding, Measure, absent, measured
-from edgerig_controller.guidelines.matching import StudyRecords, averaged_pairs, free_names, matched_pairs
-from edgerig_controller.guidelines.resources import log_ratio
+from edgerig_controller.guidelines.matching import StudyRecords, averaged_pairs, free_names
+from edgerig_controller.guidelines.resources import log_contrast
 from edgerig_controller.guidelines.scores import Contrast, ScoreTable
 
 POINTS, LOG_RATIO = "points", "log ratio"
@@ -139,23 +139,20 @@ def _ratio_measure(entry: Mapping[str, Any], figure: str, sign: float) -> Measur
     def measure(records: StudyRecords, delta: float) -> Finding:
         del delta
         sides = (records.select(entry["better"]), records.select(entry["than"]))
-        pairs = matched_pairs(*sides, free_names(entry["better"], entry["than"]))
-        found: list[Contrast] = []
-        for task in records.tasks:
-            for runs in task.runs:
-                for pair in pairs:
-                    better = [name for name, weight in pair.items() if weight > 0]
-                    than = [name for name, weight in pair.items() if weight < 0]
-                    ratios = [log_ratio(runs, figure, a, b) for a in better for b in than]
-                    found += [_signed(ratio, sign) for ratio in ratios if ratio is not None]
-        return Finding(effect_of(found)) if found else absent(f"{figure} was not measured on both sides")
+        pair = averaged_pairs(*sides, free_names(entry["better"], entry["than"]))
+        if pair is None:
+            return absent(f"the study has no pair of cells to compare in {figure}")
+        weights = {name: sign * weight for name, weight in pair.items()}
+        try:
+            found = [log_contrast(runs, figure, weights) for task in records.tasks for runs in task.runs]
+        except ValueError as error:
+            return absent(str(error))
+        contrasts = [contrast for contrast in found if contrast is not None]
+        return (
+            Finding(effect_of(contrasts)) if contrasts else absent(f"{figure} was not measured on both sides")
+        )
 
     return measure
-
-
-def _signed(contrast: Contrast, sign: float) -> Contrast:
-    fields = {name: getattr(contrast, name) for name in Contrast.__dataclass_fields__}
-    return Contrast(**{**fields, "estimate": sign * contrast.estimate})
 
 
 def _rmse_measure(entry: Mapping[str, Any], draws: int) -> Measure:
@@ -166,8 +163,10 @@ def _rmse_measure(entry: Mapping[str, Any], draws: int) -> Measure:
         gap = measured(records, pair, "the two sides of an RMSE claim")
         if pair is None or gap.effect is None:
             return gap
-        contrasts = [rmse_contrast(task.table, pair, draws) for task in records.tasks]
-        return Finding(effect_of(contrasts))
+        try:
+            return Finding(effect_of([rmse_contrast(task.table, pair, draws) for task in records.tasks]))
+        except ValueError as error:
+            return absent(str(error))
 
     return measure
 

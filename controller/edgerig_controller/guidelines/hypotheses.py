@@ -26,12 +26,13 @@ from edgerig_controller.guidelines.matching import (
     level,
     matched_pairs,
 )
-from edgerig_controller.guidelines.resources import Ratio, fieller, log_ratio
+from edgerig_controller.guidelines.resources import Ratio, RunTable, fieller, log_contrast
 from edgerig_controller.guidelines.saturation import x95
 from edgerig_controller.guidelines.scores import Config, Contrast, Floats, ScoreTable, average
 
 RAG, LORA, BOTH = {"method.kind": "rag"}, {"method.kind": "lora"}, {"method.kind": "rag+lora"}
 STRONG = ("lora", "rag")
+NOTHING_COMMON = "on a task no item was scored on all sides under every seed"
 WEAK = ("prompt-tuning", "prefix-tuning", "ia3")
 
 
@@ -64,6 +65,8 @@ def measured(records: StudyRecords, weights: Weights | None, what: str, **facts:
     if missing:
         return Finding(None, missing)
     contrasts = _contrasts([task.table for task in records.tasks], weights)
+    if len(contrasts) < len(records.tasks):
+        return absent(f"{NOTHING_COMMON}: {what}")
     return Finding(effect_of(contrasts), facts=facts)
 
 
@@ -85,11 +88,14 @@ def curvature_of_gain(records: StudyRecords, delta: float) -> Finding:
     if not weights:
         return absent("the study has no matched pair of RAG and LoRA")
     missing = records.failures_of(weights)
-    names = sorted(set.intersection(*(set(task.difficulty or {}) for task in records.tasks)))
+    common = set.intersection(*(set(task.difficulty or {}) for task in records.tasks))
+    names = [name for name in sorted(common) if len({(t.difficulty or {})[name] for t in records.tasks}) >= 3]
     if missing or "D1" not in names or len(records.tasks) < 5:
-        few = () if missing else ("difficulty D1 on at least five tasks is needed",)
+        few = () if missing else ("difficulty D1 on at least five tasks, of three values or more, is needed",)
         return Finding(None, missing + few)
     contrasts = _contrasts([task.table for task in records.tasks], weights)
+    if len(contrasts) < len(records.tasks):
+        return absent(f"{NOTHING_COMMON}: RAG and LoRA")
     gains = np.array([entry.estimate for entry in contrasts])
     found = {
         name: curvature(np.array([(task.difficulty or {})[name] for task in records.tasks]), gains)
@@ -197,19 +203,18 @@ def order_of_compressions(records: StudyRecords, delta: float) -> Finding:
 def energy_of_requests(records: StudyRecords, delta: float) -> Finding:
     """H9: J per request of RAG over that of LoRA (log ratio), and the break-even of training."""
     del delta
-    pairs = matched_pairs(records.select(RAG), records.select(LORA), {"method"})
-    names = [(_side(pair, 1), _side(pair, -1)) for pair in pairs]
+    pair = averaged_pairs(records.select(RAG), records.select(LORA), {"method"})
+    if not pair:
+        return absent("the study has no matched pair of RAG and LoRA")
     found, break_even = [], {}
-    for task in records.tasks:
-        for runs in task.runs:
-            for rag, lora in names:
-                entry = log_ratio(runs, "j_per_request", rag[0], lora[0])
-                if entry is None:
-                    continue
+    try:
+        for runs in (runs for task in records.tasks for runs in task.runs):
+            entry = log_contrast(runs, "j_per_request", pair)
+            if entry is not None:
                 found.append(entry)
-                figures = [runs.runs("train_j", lora[0])]
-                figures += [runs.runs("j_per_request", name) for name in (rag[0], lora[0])]
-                break_even[f"{runs.task} on {runs.device}"] = _ratio_fact(fieller(*figures))
+                break_even[entry.task] = _ratio_fact(_break_even(runs, pair))
+    except ValueError as error:
+        return absent(str(error))
     if not found:
         return absent("J per request of RAG and of LoRA was not measured")
     return Finding(effect_of(found), facts={"break_even_requests": break_even})
@@ -335,6 +340,8 @@ def _extreme_of(records: StudyRecords, pairs: Sequence[Weights], *, largest: boo
         return Finding(None, missing)
     tables = [task.table for task in records.tasks]
     per_pair = [_contrasts(tables, pair) for pair in pairs]
+    if any(len(found) < len(tables) for found in per_pair):
+        return absent(NOTHING_COMMON)
     effects = [effect for found in per_pair if (effect := effect_of(found)) is not None]
     effect = extreme(effects, _residuals(tables, pairs, per_pair), largest=largest)
     if effect is None:
@@ -360,8 +367,12 @@ def _minus(left: Weights, right: Weights) -> Weights:
     return {name: weight for name, weight in total.items() if weight}
 
 
-def _side(pair: Weights, sign: int) -> list[str]:
-    return [name for name, weight in pair.items() if weight * sign > 0]
+def _break_even(runs: RunTable, pair: Weights) -> Ratio:
+    """After how many requests LoRA's training has paid for itself; all matched cells taken together."""
+    rag, lora = ([name for name, weight in pair.items() if weight * sign > 0] for sign in (1, -1))
+    train = [value for name in lora for value in runs.runs("train_j", name)]
+    requests = [[v for name in side for v in runs.runs("j_per_request", name)] for side in (rag, lora)]
+    return fieller(train, *requests)
 
 
 def _ratio_fact(ratio: Ratio) -> dict[str, Any]:

@@ -46,38 +46,47 @@ class Ratio:
 
 
 def log_ratio(table: RunTable, figure: str, a: str, b: str) -> Contrast | None:
-    """Estimates log(a / b) of a figure, with Welch's standard error and degrees of freedom.
+    """Estimates log(a / b) of a figure; see `log_contrast`."""
+    return log_contrast(table, figure, {a: 1.0, b: -1.0})
 
-    Returns None when a side was not measured. Unit of the result: `log ratio`;
-    `percent` words it.
+
+def log_contrast(table: RunTable, figure: str, weights: Mapping[str, float]) -> Contrast | None:
+    """Estimates a weighted sum of mean logarithms, such as the log ratio of two geometric means.
+
+    Standard error and degrees of freedom after Welch (1947) and Satterthwaite
+    (1946). Returns None when a configuration was not measured. Unit of the
+    result: `log ratio`; `percent` words it.
 
     Raises:
         ValueError: a figure is not a positive number.
     """
-    left, right = table.runs(figure, a), table.runs(figure, b)
-    if not left or not right:
+    runs = {name: table.runs(figure, name) for name in weights}
+    if not all(runs.values()):
         return None
-    if any(not (math.isfinite(value) and value > 0) for value in (*left, *right)):
+    if any(not (math.isfinite(value) and value > 0) for values in runs.values() for value in values):
         raise ValueError(f"{figure} has a value that is not a positive number")
-    x, y = np.log(left), np.log(right)
+    logs = {name: np.log(values) for name, values in runs.items()}
+    fewest = min(len(values) for values in logs.values())
     se, df, note = None, None, "one run: no interval"
-    if len(x) > 1 and len(y) > 1:
-        vx, vy = float(x.var(ddof=1)) / len(x), float(y.var(ddof=1)) / len(y)
-        if vx + vy > 0:
-            se, note = math.sqrt(vx + vy), ""
-            df = (vx + vy) ** 2 / (vx**2 / (len(x) - 1) + vy**2 / (len(y) - 1))
-        else:
-            note = "every run has the same value: there is no spread to build an interval on"
-    runs = min(len(x), len(y))
+    if fewest > 1:
+        parts = [
+            (weights[name] ** 2 * float(values.var(ddof=1)) / len(values), len(values) - 1)
+            for name, values in logs.items()
+        ]
+        variance = sum(part for part, _ in parts)
+        note = "every run has the same value: there is no spread to build an interval on"
+        if variance > 0:
+            se, note = math.sqrt(variance), ""
+            df = variance**2 / sum(part**2 / free for part, free in parts)
     return Contrast(
-        task=table.task,
-        estimate=float(x.mean() - y.mean()),
+        task=f"{table.task} on {table.device}",
+        estimate=float(sum(weights[name] * values.mean() for name, values in logs.items())),
         se=se,
         df=df,
         unit="log ratio",
         n_users=0,
         n_items=0,
-        n_seeds=runs,
+        n_seeds=fewest,
         components=None,
         note=note,
     )

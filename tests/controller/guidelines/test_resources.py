@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgerig_controller.guidelines.resources import RunTable, fieller, log_ratio, percent, upper_bound
+from edgerig_controller.guidelines.resources import (
+    RunTable,
+    fieller,
+    log_contrast,
+    log_ratio,
+    percent,
+    upper_bound,
+)
 
 RAG, LORA = (2.0, 2.2, 2.1, 1.9), (1.0, 1.3, 1.1)
 TABLE = RunTable("task", "box", "module_in", {"j_per_request": {"rag": RAG, "lora": LORA}})
@@ -19,6 +26,16 @@ def test_log_ratio_is_welchs_t_interval_of_logarithms() -> None:
     expected = stats.ttest_ind(np.log(RAG), np.log(LORA), equal_var=False).confidence_interval(0.95)
     assert got is not None
     assert got.interval(0.95) == pytest.approx((expected.low, expected.high))
+
+
+def test_several_configurations_on_a_side_are_geometric_means() -> None:
+    pair = {"rag": 1.0, "lora": -0.5, "twin": -0.5}
+    figures = {"j": {"rag": RAG, "lora": LORA, "twin": tuple(2 * value for value in LORA)}}
+    got = log_contrast(RunTable("t", "d", "b", figures), "j", pair)
+    assert got is not None and got.se is not None
+    assert got.estimate == pytest.approx(np.log(RAG).mean() - np.log(LORA).mean() - math.log(2) / 2)
+    parts = np.log(RAG).var(ddof=1) / 4, np.log(LORA).var(ddof=1) / 3
+    assert got.se == pytest.approx(math.sqrt(parts[0] + 0.5 * parts[1]))
 
 
 def test_a_figure_that_was_not_measured_gives_no_ratio() -> None:

@@ -189,6 +189,44 @@ def test_a_claim_without_cells_or_figures_is_not_tested() -> None:
         assert one(records("W0"), entry).verdict == Verdict.NOT_TESTED.value
 
 
+def test_sides_without_a_common_seed_are_a_reason_and_no_traceback() -> None:
+    def part(task: TaskEvidence) -> TaskEvidence:
+        scores = task.table.scores.copy()
+        for at, config in enumerate(records("W5").configs):
+            scores[at, :, at % 2 :: 2] = np.nan
+            assert task.table.configs[at] == config.config_id
+        return scores_changed(task, scores)
+
+    found = judge_family(change(records("W5"), part), registered())
+    assert any("no item was scored on all sides" in entry.reasons[0] for entry in found)
+
+
+def test_a_figure_that_is_no_number_is_a_reason_and_no_traceback() -> None:
+    def spoil(task: TaskEvidence) -> TaskEvidence:
+        energy = {name: (0.0, *values[1:]) for name, values in task.runs[0].figures["j_per_request"].items()}
+        return replace(task, runs=(replace(task.runs[0], figures={"j_per_request": energy}),))
+
+    found = {g.claim_id: g for g in judge_family(change(records("W0"), spoil), registered())}
+    assert found["H9"].verdict == Verdict.NOT_TESTED.value
+    assert "positive number" in found["H9"].reasons[0]
+
+
+def test_an_rmse_claim_with_gaps_is_not_tested() -> None:
+    def gap(task: TaskEvidence) -> TaskEvidence:
+        scores = task.table.scores.copy()
+        scores[:, 0, 0] = np.nan
+        return scores_changed(task, scores)
+
+    found = one(change(records("W5"), gap), {**RAG_HELPS, "metric": "rmse"})
+    assert found.verdict == Verdict.NOT_TESTED.value
+    assert "every item" in found.reasons[0]
+
+
+def test_equal_difficulties_leave_the_inverted_u_untested() -> None:
+    study = change(records("W0"), lambda task: replace(task, difficulty={"D1": 0.5}))
+    assert judge_family(study, registered())[0].verdict == Verdict.NOT_TESTED.value
+
+
 def test_an_unknown_direction_is_refused() -> None:
     with pytest.raises(ValueError, match="direction"):
         of_study({**RAG_HELPS, "direction": "up"})
