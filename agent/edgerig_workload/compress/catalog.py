@@ -138,8 +138,8 @@ COMPRESSIONS: dict[str, dict[str, Any]] = {
             "scope": {
                 "type": "string",
                 "default": "layer",
-                "choices": ["layer", "model"],
-                "summary": "the share is taken of each layer, or of all layers together",
+                "choices": ["layer", "row", "model"],
+                "summary": "the share is taken of each layer, of each row, or of all layers together",
             }
         },
     ),

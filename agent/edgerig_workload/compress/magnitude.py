@@ -1,4 +1,4 @@
-"""Magnitude pruning: the smallest weights become zero, in each layer or over all layers together.
+"""Magnitude pruning: the smallest weights become zero, of each row, each layer or all layers together.
 
 Needs no data. The zeros stand in the dense weights: they save neither memory nor
 time, and what they cost in quality is what there is to measure.
@@ -13,7 +13,7 @@ import torch
 from edgerig_workload.compress import Compressed, Material
 from edgerig_workload.compress.footprint import finished
 from edgerig_workload.compress.layers import Layer, linears
-from edgerig_workload.compress.masks import Pattern, of_matrix, of_neighbours, pattern
+from edgerig_workload.compress.masks import Pattern, of_matrix, of_neighbours, of_rows, pattern
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.models import Loaded
 from edgerig_workload.trial import Choice
@@ -32,26 +32,26 @@ def transform(loaded: Loaded, choice: Choice, material: Material) -> Compressed:
     """
     del material
     wanted = pattern(choice)
-    everywhere = choice.text("scope") == "model"
-    if everywhere and wanted.neighbours:
+    scope = choice.text("scope")
+    if scope == "model" and wanted.neighbours:
         raise WorkerFault(
             "precondition",
             f"scope model has no meaning with pattern {choice.text('pattern')}; use scope layer",
         )
     layers = linears(loaded.model)
     with torch.no_grad():
-        if everywhere:
+        if scope == "model":
             prune_together(layers, wanted.sparsity)
         else:
             for layer in layers:
-                layer.module.weight.masked_fill_(_mask(layer.module.weight, wanted), 0)
+                layer.module.weight.masked_fill_(_mask(layer.module.weight.abs(), wanted, scope), 0)
     return finished(loaded, layers, KERNEL)
 
 
-def _mask(weight: torch.Tensor, wanted: Pattern) -> torch.Tensor:
+def _mask(magnitudes: torch.Tensor, wanted: Pattern, scope: str) -> torch.Tensor:
     if wanted.neighbours:
-        return of_neighbours(weight.abs(), wanted.zeros, wanted.neighbours)
-    return of_matrix(weight.abs(), wanted.sparsity)
+        return of_neighbours(magnitudes, wanted.zeros, wanted.neighbours)
+    return (of_rows if scope == "row" else of_matrix)(magnitudes, wanted.sparsity)
 
 
 def prune_together(layers: Sequence[Layer], sparsity: float) -> None:

@@ -33,6 +33,18 @@ def test_each_layer_loses_its_smallest_half(llama: Any, choose: Any, material: A
         assert torch.equal(layer.module.weight[~pruned], old[~pruned])
 
 
+def test_each_row_loses_its_smallest(llama: Any, choose: Any, material: Any) -> None:
+    before = [layer.module.weight.detach().clone() for layer in linears(llama.model)]
+
+    compress.transform("magnitude")(llama, choose("magnitude", scope="row", sparsity=0.25), material)
+
+    for layer, old in zip(linears(llama.model), before, strict=True):
+        for row, kept in zip(layer.module.weight, old, strict=True):
+            gone = row == 0
+            assert gone.sum() == len(row) // 4
+            assert kept[gone].abs().max() <= kept[~gone].abs().min()
+
+
 @pytest.mark.parametrize("word", ["2:4", "4:8"])
 def test_patterns_are_exact(llama: Any, choose: Any, material: Any, word: str) -> None:
     zeros, neighbours = (int(part) for part in word.split(":"))
