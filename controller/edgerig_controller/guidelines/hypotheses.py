@@ -30,10 +30,10 @@ from edgerig_controller.guidelines.resources import Ratio, RunTable, fieller, lo
 from edgerig_controller.guidelines.saturation import x95
 from edgerig_controller.guidelines.scores import Config, Contrast, Floats, ScoreTable, average
 
-RAG, LORA, BOTH = {"method.kind": "rag"}, {"method.kind": "lora"}, {"method.kind": "rag+lora"}
+RAG, LORA, BOTH = {"method.kind": "rag"}, {"method.kind": "lora"}, {"method.kind": "rag-lora"}
 STRONG = ("lora", "rag")
 NOTHING_COMMON = "on a task no item was scored on all sides under every seed"
-WEAK = ("prompt-tuning", "prefix-tuning", "ia3")
+WEAK = ("prompt", "prefix", "ia3")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,13 @@ from edgerig_controller.study.selectors import matches
 
 Selector = Mapping[str, Any]
 Weights = dict[str, float]
+# How the catalogue's compressions begin.
+FAMILIES = {
+    "none": ("none",),
+    "quantised": ("rtn-", "gptq-", "awq-", "bnb-", "torchao-"),
+    "pruned": ("magnitude", "wanda", "sparsegpt"),
+    "distilled": ("distilled",),
+}
 
 
 @dataclass(frozen=True)
@@ -98,11 +105,9 @@ def level(config: Config, name: str) -> Any:
 
 
 def compression_family(config: Config) -> str:
-    """Returns none, quantised, pruned or distilled, from how the compression's kind begins."""
+    """Returns none, quantised, pruned, distilled or other, from how the compression's kind begins."""
     kind = str(level(config, "compression.kind") or "none")
-    if kind.startswith(("rtn", "gptq", "awq", "nf4", "int")):
-        return "quantised"
-    return next((word for word in ("pruned", "distilled") if kind.startswith(word[:5])), "none")
+    return next((name for name, beginnings in FAMILIES.items() if kind.startswith(beginnings)), "other")
 
 
 def _key(config: Config, free: set[str]) -> str:

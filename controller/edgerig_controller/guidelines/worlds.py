@@ -105,14 +105,15 @@ WORLDS = {
 
 def configurations() -> tuple[Config, ...]:
     """Returns the cells that the twelve registered contrasts need."""
-    kinds = ("none", "rag", "lora", "rag+lora", "prompt-tuning", "prefix-tuning", "ia3")
+    kinds = ("none", "rag", "lora", "rag-lora", "prompt", "prefix", "ia3")
     made = [_config("large", {"kind": kind}) for kind in kinds]
     made += [_config("small", {"kind": kind}) for kind in ("none", "rag", "lora")]
     made += [_config("large", {"kind": "lora", "r": r, "alpha": 2 * r}) for r in (8, 64)]
     made += [_config("large", {"kind": "lora"}, train_samples=budget) for budget in BUDGETS]
     made += [_config("large", {"kind": "rag"}, history=n) for n in (4, 16)]
     made += [
-        _config("large", {"kind": "none"}, compression=kind) for kind in ("rtn-int4", "pruned", "distilled")
+        _config("large", {"kind": "none"}, compression=kind)
+        for kind in ("rtn-int4", "magnitude", "distilled")
     ]
     made += [_config("large", {"kind": "lora"}, history=4, compression=kind) for kind in ("none", "rtn-int4")]
     made.append(_config("large", {"kind": "lora"}, compression="rtn-int4"))

@@ -11,7 +11,12 @@ import pytest
 
 from edgerig_controller.guidelines.claims import Claim, contradictions, of_study, registered
 from edgerig_controller.guidelines.guideline import INSTRUMENT_CHECK, SCHEMA, Guideline, judge_family
-from edgerig_controller.guidelines.matching import StudyRecords, TaskEvidence, matched_pairs
+from edgerig_controller.guidelines.matching import (
+    StudyRecords,
+    TaskEvidence,
+    compression_family,
+    matched_pairs,
+)
 from edgerig_controller.guidelines.scores import Config, FailedCell, ScoreTable
 from edgerig_controller.guidelines.verdict import Verdict
 from edgerig_controller.guidelines.worlds import W2_X95, WORLDS, records_of
@@ -245,6 +250,18 @@ def test_pairs_agree_in_all_that_is_not_free() -> None:
     rag = [config("r4", "rag", 4), config("r16", "rag", 16)]
     lora = [config("l4", "lora", 4), config("l64", "lora", 64)]
     assert matched_pairs(rag, lora, {"method"}) == [{"r4": 1.0, "l4": -1.0}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [("none", "none"), ("gptq-int4", "quantised"), ("bnb-nf4", "quantised"), ("wanda", "pruned")],
+)
+def test_compressions_have_families(kind: str, family: str) -> None:
+    assert compression_family(Config("c", {"compression": {"kind": kind}})) == family
+
+
+def test_a_compression_without_a_family_is_not_taken_for_none() -> None:
+    assert compression_family(Config("c", {"compression": {"kind": "folding"}})) == "other"
 
 
 def test_holm_spares_a_lone_claim() -> None:
