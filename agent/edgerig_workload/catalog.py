@@ -1,8 +1,8 @@
 """What this worker can do, as data: methods, compressions, engines, tasks and memory formulas.
 
 Printed by `python -m edgerig_workload catalog`; the planner and the trial check
-read it, so that there is one list. Imports nothing heavy. A new method is a
-module in `learn`, a line in its registry, and an entry here.
+read it, so that there is one list. Imports nothing heavy. Methods, compressions
+and tasks have their entries in `learn.catalog`, `compress.catalog` and `tasks.catalog`.
 """
 
 from __future__ import annotations
@@ -10,135 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from edgerig_workload.compress.catalog import COMPRESSIONS as COMPRESSIONS
+from edgerig_workload.learn.catalog import EXCLUSIONS as _LEARNING
+from edgerig_workload.learn.catalog import METHODS as METHODS
+from edgerig_workload.learn.catalog import both
 from edgerig_workload.tasks.catalog import METRICS, TASKS
 
 SCHEMA = 1
-
-_TRAINING: dict[str, dict[str, Any]] = {
-    "lr": {
-        "type": "float",
-        "default": 0.0,
-        "minimum": 0.0,
-        "maximum": 10.0,
-        "summary": "peak learning rate; 0 = 2e-4 x 4096 / hidden size, at most 0.01",
-    },
-    "batch": {"type": "int", "default": 16, "minimum": 1, "maximum": 4096, "summary": "samples a step"},
-    "warmup_steps": {
-        "type": "int",
-        "default": 6,
-        "minimum": 0,
-        "maximum": 100_000,
-        "summary": "steps over which the rate rises from zero; it is constant afterwards",
-    },
-    "weight_decay": {
-        "type": "float",
-        "default": 0.0,
-        "minimum": 0.0,
-        "maximum": 1.0,
-        "summary": "AdamW's decoupled weight decay",
-    },
-    "clip_norm": {
-        "type": "float",
-        "default": 1.0,
-        "minimum": 0.0,
-        "maximum": 1e6,
-        "summary": "largest norm of the gradient; 0 = not clipped",
-    },
-    "max_tokens": {
-        "type": "int",
-        "default": 512,
-        "minimum": 8,
-        "maximum": 131_072,
-        "summary": "longest training sample; a longer prompt loses its beginning",
-    },
-}
-
-METHODS: dict[str, dict[str, Any]] = {
-    "none": {
-        "summary": "the model as it is: bare questions, nothing learnt",
-        "trains": False,
-        "retrieves": False,
-        "needs_model": True,
-        "requires": [],
-        "parameters": {},
-        "trainable": "0",
-    },
-    "rag": {
-        "summary": "items of the user's history that resemble the question are put into the prompt",
-        "trains": False,
-        "retrieves": True,
-        "needs_model": True,
-        "requires": [],
-        "parameters": {
-            "retriever": {
-                "type": "string",
-                "default": "bm25",
-                "choices": ["bm25"],
-                "summary": "how the history is searched",
-            },
-            "k": {
-                "type": "int",
-                "default": 4,
-                "minimum": 1,
-                "maximum": 1000,
-                "summary": "items put into the prompt at most",
-            },
-        },
-        "trainable": "0",
-    },
-    "lora": {
-        "summary": "low-rank adapters trained by backpropagation on the histories of all users",
-        "trains": True,
-        "retrieves": False,
-        "needs_model": True,
-        "requires": ["peft"],
-        "parameters": {
-            "r": {"type": "int", "default": 8, "minimum": 1, "maximum": 1024, "summary": "rank"},
-            "alpha": {
-                "type": "float",
-                "default": 16.0,
-                "minimum": 0.0,
-                "maximum": 65_536.0,
-                "summary": "the update is scaled by alpha / r",
-            },
-            "dropout": {
-                "type": "float",
-                "default": 0.0,
-                "minimum": 0.0,
-                "maximum": 0.95,
-                "summary": "dropout before the adapters while training",
-            },
-            "targets": {
-                "type": "string",
-                "default": "all-linear",
-                "summary": "all-linear, or module names separated by commas: q_proj,v_proj",
-            },
-            **_TRAINING,
-        },
-        # With targets all-linear on a Llama-shaped layer: q, o; k, v; gate, up, down.
-        "trainable": (
-            "r * layers * (2 * (hidden + heads * head_dim) + 2 * (hidden + kv_heads * head_dim)"
-            " + 3 * (hidden + intermediate))"
-        ),
-    },
-    "spin": {
-        "summary": "processor work without a model, to try a device, a fleet and its meters",
-        "trains": True,
-        "retrieves": False,
-        "needs_model": False,
-        "requires": [],
-        "parameters": {
-            "duration_s": {
-                "type": "float",
-                "default": 1.0,
-                "minimum": 0.0,
-                "maximum": 86_400.0,
-                "summary": "time to work",
-            }
-        },
-        "trainable": "0",
-    },
-}
 
 ENGINES: dict[str, dict[str, Any]] = {
     "transformers": {"summary": "PyTorch through transformers, prefill and decode with a key-value cache"},
@@ -192,8 +69,22 @@ MEMORY: dict[str, Any] = {
     "base_process_bytes": 420_000_000,
 }
 
-# Combinations that cannot run; each with its reason. None are known of what is listed above.
-EXCLUSIONS: list[dict[str, Any]] = []
+# Weights that are packed, or whose zeros are meant to stay.
+_FROZEN_BASES = [kind for kind, entry in COMPRESSIONS.items() if not entry["trainable_base"]]
+
+# Combinations that cannot run; each with its reason.
+EXCLUSIONS: list[dict[str, Any]] = [
+    *_LEARNING,
+    {
+        "when": {"method.kind": both("full", "last-k"), "compression.kind": _FROZEN_BASES},
+        "reason": "weights that are packed or pruned cannot be trained or perturbed: use an adapter",
+    },
+    {
+        "when": {"method.init": ["pissa", "olora"], "compression.kind": _FROZEN_BASES},
+        "reason": "this initialisation moves a part of each weight, and these are packed or pruned: "
+        "use init default",
+    },
+]
 
 
 def document() -> dict[str, Any]:

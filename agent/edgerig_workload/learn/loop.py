@@ -22,7 +22,11 @@ from edgerig_workload.trial import TrainBudget
 
 @dataclass(frozen=True)
 class Loop:
-    """The parts of a training. `make_batch` gets places of samples; `places` never ends."""
+    """The parts of a training. `make_batch` gets places of samples; `places` never ends.
+
+    An estimator that puts the parameters back where a loss is not finite may go on with
+    the next batch: at most `patience_steps` such steps in a row are passed over.
+    """
 
     estimator: Estimator
     optimiser: Optimiser
@@ -30,6 +34,7 @@ class Loop:
     places: Iterator[int]
     batch: int
     budget: TrainBudget
+    patience_steps: int = 0
     clock: Callable[[], int] = time.monotonic_ns
 
     def run(self, training: Training) -> None:
@@ -38,32 +43,38 @@ class Loop:
         Raises:
             WorkerFault: of class diverged, where a loss is not a finite number.
         """
+        passed_over = 0
         while not (reason := stopped_by(self.budget, training.spent)):
-            self._step(training)
+            loss = self._step(training)
+            passed_over = 0 if math.isfinite(loss) else passed_over + 1
+            if passed_over > self.patience_steps:
+                raise WorkerFault("diverged", f"the loss of step {training.spent.steps - 1} is {loss}")
         training.stopped_by = reason
 
-    def _step(self, training: Training) -> None:
+    def _step(self, training: Training) -> float:
+        """Takes one step and returns its loss; only one with a finite loss is listed."""
         spent = training.spent
         begin_mono_ns = self.clock()
         size = next_batch(self.budget, spent, self.batch)
         batch = self.make_batch([next(self.places) for _ in range(size)])
         # Reading the loss waits for the device, which makes the step's end a real one.
         loss = self.estimator.estimate(batch)
-        if not math.isfinite(loss):
-            raise WorkerFault("diverged", f"the loss of step {spent.steps} is {loss}")
-        self.optimiser.step(spent.steps)
+        if math.isfinite(loss):
+            self.optimiser.step(spent.steps)
         end_mono_ns = self.clock()
-        training.steps.append(
-            {
-                "index": spent.steps,
-                "begin_mono_ns": begin_mono_ns,
-                "end_mono_ns": end_mono_ns,
-                "tokens": batch.tokens,
-                "samples": batch.samples,
-                "loss": loss,
-            }
-        )
+        if math.isfinite(loss):
+            training.steps.append(
+                {
+                    "index": spent.steps,
+                    "begin_mono_ns": begin_mono_ns,
+                    "end_mono_ns": end_mono_ns,
+                    "tokens": batch.tokens,
+                    "samples": batch.samples,
+                    "loss": loss,
+                }
+            )
         spent.steps += 1
         spent.samples += batch.samples
         spent.tokens += batch.tokens
         spent.duration_s += (end_mono_ns - begin_mono_ns) / 1e9
+        return loss

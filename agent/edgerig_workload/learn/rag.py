@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgerig_workload.faults import WorkerFault
-from edgerig_workload.learn.context import Context, Learned, Prompt, Questions, offered
+from edgerig_workload.learn.context import Context, Learned, Prompt, Questions, Worder, offered
 from edgerig_workload.models import Loaded
 from edgerig_workload.retrieve.bm25 import Index
 from edgerig_workload.retrieve.query import document, query
@@ -29,8 +29,17 @@ def learn(context: Context) -> Learned:
     Raises:
         WorkerFault: of class bad_data, where the trial has no task data.
     """
+    return Learned(worder(context), retrieves=True)
+
+
+def worder(context: Context) -> Worder:
+    """Index the histories and return the wording of personal prompts, for any method to build on.
+
+    Raises:
+        WorkerFault: of class bad_data, where the trial has no task data.
+    """
     if context.questions is None:
-        raise WorkerFault("bad_data", "method rag needs task data; the trial names none")
+        raise WorkerFault("bad_data", "retrieval needs task data; the trial names none")
     questions, loaded = context.questions, context.loaded
     count = context.trial.method.integer("k")
     with context.marks.phase("index"):
@@ -39,7 +48,7 @@ def learn(context: Context) -> Learned:
     def word(item: Item, most_tokens: int) -> Prompt:
         return _personal(questions, loaded, histories[item.id], item, count, most_tokens)
 
-    return Learned(word, retrieves=True)
+    return word
 
 
 def _histories(questions: Questions, history: int) -> dict[str, _History]:

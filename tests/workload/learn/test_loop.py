@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from edgerig_workload.learn.examples import Batch, shuffled
 from edgerig_workload.learn.loop import Loop
-from edgerig_workload.learn.optimisers import default_rate, rise
+from edgerig_workload.learn.optimisers import rise
 from edgerig_workload.learn.training import Training
 from edgerig_workload.trial import TrainBudget
 
@@ -87,7 +87,3 @@ def test_epochs_hold_every_sample_in_an_order_fixed_by_the_seed() -> None:
 
 def test_rate_rises_and_stays() -> None:
     assert [rise(index, 3) for index in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
-
-
-def test_default_rate_falls_with_width_up_to_a_cap() -> None:
-    assert [default_rate(hidden) for hidden in (4096, 2048, 8)] == [2e-4, 4e-4, 0.01]

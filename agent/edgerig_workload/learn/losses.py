@@ -1,0 +1,53 @@
+"""The loss of a batch without a gradient, in little more memory than the logits that it needs.
+
+Knows a model and a batch. Where the model can, logits are made from the first
+answer token on alone, and the soft-max runs over a few rows at a time.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from edgerig_workload.learn.examples import IGNORED, Batch
+
+_ROWS = 16
+
+
+def answer_loss(model: Any, batch: Batch) -> float:
+    """Return the mean loss of the answer tokens in nats, the same figure as the model's own `loss`.
+
+    Runs in inference mode. A model that makes its decoder's input out of the labels is
+    asked for its own loss.
+    """
+    with torch.inference_mode():
+        if getattr(model.config, "is_encoder_decoder", False):
+            return float(model(**batch.inputs, use_cache=False).loss)
+        inputs = {name: value for name, value in batch.inputs.items() if name != "labels"}
+        # The token at a place is predicted by the place before it; nothing follows the last.
+        labels = batch.inputs["labels"]
+        targets = torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], IGNORED)], dim=1)
+        first = int((targets != IGNORED).any(dim=0).nonzero()[0, 0])
+        if "logits_to_keep" in inspect.signature(model.forward).parameters:
+            # The number of last places, and not a list of places, which would copy what it picks.
+            kept = targets.shape[1] - first
+            logits = model(**inputs, logits_to_keep=kept, use_cache=False).logits
+        else:
+            logits = model(**inputs, use_cache=False).logits[:, first:]
+        return _mean(logits.flatten(0, 1), targets[:, first:].flatten())
+
+
+def _mean(logits: torch.Tensor, targets: torch.Tensor) -> float:
+    total = torch.zeros((), dtype=torch.float64, device=logits.device)
+    for first in range(0, len(targets), _ROWS):
+        part = functional.cross_entropy(
+            logits[first : first + _ROWS].float(),
+            targets[first : first + _ROWS],
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
+        total += part.to(total)
+    return float(total) / int((targets != IGNORED).sum())

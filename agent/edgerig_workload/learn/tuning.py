@@ -1,0 +1,210 @@
+"""Every method that trains: puts a trainable set, an estimator and an optimiser together under one budget.
+
+Learns from the pooled histories of all users. A kind `rag-X` trains like X, on bare
+questions, and puts retrieved items into the prompts afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from edgerig_workload.catalog import EXCLUSIONS
+from edgerig_workload.faults import WorkerFault
+from edgerig_workload.learn import losses, rag
+from edgerig_workload.learn.budget import is_limited
+from edgerig_workload.learn.catalog import RETRIEVING
+from edgerig_workload.learn.context import Context, Learned, Prompt, Worder
+from edgerig_workload.learn.estimators import (
+    Backpropagation,
+    Estimator,
+    ForwardGradient,
+    checkpointing,
+    eager_attention,
+)
+from edgerig_workload.learn.examples import Batch, collate, pooled_pairs, shuffled, tokenise
+from edgerig_workload.learn.loop import Loop
+from edgerig_workload.learn.none import bare_worder
+from edgerig_workload.learn.optimisers import AdamW, Optimiser, Sgd
+from edgerig_workload.learn.parameters import TrainableSet
+from edgerig_workload.learn.rates import default_epsilon, default_rate
+from edgerig_workload.learn.training import Training
+from edgerig_workload.learn.zeroth import Displaced, InPlaceSgd, ZerothOrder
+from edgerig_workload.phases import no_collection
+from edgerig_workload.tasks.items import Item
+from edgerig_workload.trial import Choice
+
+# Steps without a finite loss that a zeroth-order training passes over in a row.
+_PATIENCE_STEPS = 10
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """What turns a batch into a change of the parameters, and how many steps may come to nothing."""
+
+    estimator: Estimator
+    optimiser: Optimiser
+    patience_steps: int = 0
+
+
+def learn(context: Context) -> Learned:
+    """Train, save what was learnt to the output folder, and word questions from then on.
+
+    Raises:
+        WorkerFault: no task data (bad_data), no training budget or an excluded
+            combination (worker_error), a model without what the method trains
+            (bad_model), or a loss that is not finite (diverged).
+    """
+    choice = context.trial.method
+    if context.questions is None:
+        raise WorkerFault("bad_data", f"method {choice.kind} needs task data; the trial names none")
+    if not is_limited(context.trial.train):
+        raise WorkerFault(
+            "worker_error",
+            f"method {choice.kind} needs a training budget: samples, tokens, steps or duration_s",
+        )
+    _refuse_excluded(choice, context.trial.compression.kind)
+    retrieves = choice.kind.startswith(RETRIEVING)
+    word = rag.worder(context) if retrieves else bare_worder(context)
+    training = Training()
+    try:
+        with context.marks.phase("train"):
+            trained = _train(context, training)
+    finally:
+        # The steps before a failure are part of what happened.
+        training.report(context.events)
+    with context.marks.phase("checkpoint"):
+        artifact_bytes = trained.save(context.out)
+    facts = {"trainable_count": trained.count, "artifact_bytes": artifact_bytes, **training.facts()}
+    return Learned(_shortened(word, trained.prompt_tokens), retrieves, facts)
+
+
+def build(context: Context) -> TrainableSet:
+    """Make the trainable set of a trial's method in its model."""
+    choice, loaded = context.trial.method, context.loaded
+    kind = choice.kind.removeprefix(RETRIEVING)
+    # Only what is asked for is imported: the subsets need no peft.
+    if kind in ("full", "bitfit", "layer-norm", "last-k"):
+        from edgerig_workload.learn import subsets
+
+        if kind == "last-k":
+            return subsets.last_layers(loaded, choice.integer("count"))
+        return {"full": subsets.full, "bitfit": subsets.biases, "layer-norm": subsets.norms}[kind](loaded)
+    if kind in ("prompt", "prefix"):
+        from edgerig_workload.learn import soft_prompts
+
+        tokens, init = choice.integer("tokens"), choice.text("init")
+        if kind == "prefix":
+            return soft_prompts.prefix(loaded, tokens=tokens, init=init)
+        return soft_prompts.prompt(loaded, tokens=tokens, init=init, text=choice.text("init_text"))
+    from edgerig_workload.learn import trainables
+
+    if kind == "ia3":
+        return trainables.ia3(loaded)
+    return trainables.lora(
+        loaded,
+        rank=choice.integer("r"),
+        alpha=choice.number("alpha"),
+        dropout=choice.number("dropout"),
+        targets=choice.text("targets"),
+        rslora=bool(choice.parameters["rslora"]),
+        dora=bool(choice.parameters["dora"]),
+        init=choice.text("init"),
+    )
+
+
+def _train(context: Context, training: Training) -> TrainableSet:
+    choice, model = context.trial.method, context.loaded.model
+    trained = build(context)
+    estimates = choice.text("gradient")
+    engine = _engine(context, trained)
+    loop = _loop(context, trained, engine)
+    # Zeroth-order and forward gradients compare losses, which dropout would make random.
+    model.train(estimates in ("backprop", "checkpointed"))
+    with no_collection(), _running(estimates, model):
+        loop.run(training)
+    model.eval()
+    return trained
+
+
+@contextmanager
+def _running(estimates: str, model: Any) -> Iterator[None]:
+    """Sets the model up for a way of estimating gradients, and back again."""
+    manners = {"checkpointed": checkpointing, "forward": eager_attention}
+    with manners[estimates](model) if estimates in manners else nullcontext():
+        yield
+
+
+def _engine(context: Context, trained: TrainableSet) -> _Engine:
+    choice, seed, model = context.trial.method, context.trial.seed, context.loaded.model
+    estimates = choice.text("gradient")
+    kind = choice.kind.removeprefix(RETRIEVING)
+    rate = choice.number("lr") or default_rate(kind, estimates, context.loaded.hidden)
+    if estimates == "mezo":
+        half = any(weight.dtype in (torch.float16, torch.bfloat16) for weight in trained.parameters)
+        estimator = ZerothOrder(
+            partial(losses.answer_loss, model),
+            Displaced(trained.named, snapshot=half),
+            seed,
+            choice.number("epsilon") or default_epsilon(kind),
+            choice.integer("directions"),
+        )
+        return _Engine(estimator, InPlaceSgd(estimator, rate, choice.number("weight_decay")), _PATIENCE_STEPS)
+    exact = Backpropagation(model)
+    random = ForwardGradient(model, trained.named, seed, choice.integer("directions"))
+    optimiser = (Sgd if choice.text("optimiser") == "sgd" else AdamW)(
+        trained.parameters,
+        rate=rate,
+        weight_decay=choice.number("weight_decay"),
+        clip_norm=choice.number("clip_norm"),
+        warmup_steps=choice.integer("warmup_steps"),
+    )
+    return _Engine(random if estimates == "forward" else exact, optimiser)
+
+
+def _loop(context: Context, trained: TrainableSet, engine: _Engine) -> Loop:
+    assert context.questions is not None
+    choice, loaded = context.trial.method, context.loaded
+    pairs = pooled_pairs(context.questions, context.trial.history)
+    most_tokens = min(choice.integer("max_tokens"), loaded.max_tokens - trained.prompt_tokens)
+    samples = tokenise(loaded, pairs, most_tokens)
+
+    def make_batch(places: Sequence[int]) -> Batch:
+        return collate(loaded, [samples[place] for place in places])
+
+    return Loop(
+        estimator=engine.estimator,
+        optimiser=engine.optimiser,
+        make_batch=make_batch,
+        places=shuffled(len(samples), context.trial.seed),
+        batch=choice.integer("batch"),
+        budget=context.trial.train,
+        patience_steps=engine.patience_steps,
+    )
+
+
+def _shortened(word: Worder, taken_tokens: int) -> Worder:
+    """Leaves room for the tokens that a method itself puts before every prompt."""
+
+    def shorter(item: Item, most_tokens: int) -> Prompt:
+        return word(item, max(1, most_tokens - taken_tokens))
+
+    return shorter if taken_tokens else word
+
+
+def _refuse_excluded(choice: Choice, compression: str) -> None:
+    """Stops what the catalogue excludes: a trial may come from elsewhere than the planner."""
+    facts: Mapping[str, Any] = {
+        "method.kind": choice.kind,
+        "compression.kind": compression,
+        **{f"method.{name}": value for name, value in choice.parameters.items()},
+    }
+    for rule in EXCLUSIONS:
+        wanted = {name: value if isinstance(value, list) else [value] for name, value in rule["when"].items()}
+        if all(facts.get(name) in values for name, values in wanted.items()):
+            raise WorkerFault("worker_error", f"this combination is excluded: {rule['reason']}")
