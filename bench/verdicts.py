@@ -55,7 +55,10 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
     for name in names:
         replays = arguments.replays or REPLAYS.get(name, OTHER_REPLAYS)
         report.progress(f"{name}: {replays} replays")
-        figures += JUDGES[name](WORLDS[name], replays, list(studies(WORLDS[name], replays, seed)))
+        found = JUDGES[name](WORLDS[name], replays, list(studies(WORLDS[name], replays, seed)))
+        # A long run says what it has so far.
+        report.progress(report.table(report.document(name, found)))
+        figures += found
     return figures
 
 

@@ -262,11 +262,20 @@ def _by_level(records: StudyRecords, selector: Selector, name: str) -> dict[floa
     """Sorts configurations by the level of a numeric factor; `history: all` (-1) is the largest."""
     groups: dict[float, list[Config]] = {}
     for config in records.select(selector):
-        value = level(config, name)
-        if value == "all" or isinstance(value, (int, float)):
-            largest = value == "all" or value < 0
-            groups.setdefault(float("inf") if largest else float(value), []).append(config)
+        value = _amount(config, name)
+        if value is not None:
+            groups.setdefault(value, []).append(config)
     return dict(sorted(groups.items()))
+
+
+def _amount(config: Config, name: str) -> float | None:
+    """Returns a numeric level; `all` (stored as -1) is more than any number, None is no level."""
+    value = level(config, name)
+    if value == "all":
+        return float("inf")
+    if not isinstance(value, (int, float)):
+        return None
+    return float("inf") if value < 0 else float(value)
 
 
 def _enough(
@@ -288,7 +297,8 @@ def _enough(
     enough = [low for low, gain in gains.items() if _mean(halves[0], gain) < delta]
     chosen = min(enough, default=max(gains))
     effect = effect_of(_contrasts(halves[1], gains[chosen]))
-    return Finding(effect, facts={"chosen": chosen, "against": steps[chosen], "factor": name})
+    against = "all" if steps[chosen] == float("inf") else steps[chosen]
+    return Finding(effect, facts={"chosen": chosen, "against": against, "factor": name})
 
 
 def _saturation(records: StudyRecords, levels: Mapping[float, Sequence[Config]]) -> Ratio:
@@ -313,11 +323,12 @@ def _compressed(records: StudyRecords, *, smallest: bool) -> Weights | None:
     full = [c for c in records.configs if compression_family(c) == "none"]
     pairs = matched_pairs(quantised, full, {"compression"})
     by_id = {config.config_id: config for config in records.configs}
-    histories = {float(level(by_id[name], "history") or 0) for pair in pairs for name in pair}
+    # Matched pairs agree in their history.
+    histories = [_amount(by_id[next(iter(pair))], "history") or 0.0 for pair in pairs]
     if not histories:
         return None
     wanted = min(histories) if smallest else max(histories)
-    kept = [p for p in pairs if all(float(level(by_id[name], "history") or 0) == wanted for name in p)]
+    kept = [pair for pair, history in zip(pairs, histories, strict=True) if history == wanted]
     return average(kept) if kept else None
 
 

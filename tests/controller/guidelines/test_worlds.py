@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -156,6 +157,7 @@ def test_a_guideline_is_what_its_schema_says() -> None:
     for found in (*judged("W0").values(), *judged("W3").values()):
         document = found.as_json()
         assert set(document) == set(SCHEMA["properties"]) == set(SCHEMA["required"])
+        assert json.loads(json.dumps(document, allow_nan=False))["claim_id"] == found.claim_id
         assert document["verdict"] in SCHEMA["properties"]["verdict"]["enum"]
 
 
@@ -241,6 +243,20 @@ def test_claims_that_exclude_each_other_are_found() -> None:
     turned = {**RAG_HELPS, "id": "d", "better": RAG_HELPS["than"], "than": RAG_HELPS["better"]}
     assert contradictions([RAG_HELPS, turned]) == [("c", "d")]
     assert contradictions([RAG_HELPS, {**turned, "direction": "smaller"}]) == []
+
+
+def test_all_of_the_history_is_a_level_like_any_other() -> None:
+    def everything(config: Config) -> Config:
+        whole = config.factors["history"] == 64
+        return replace(config, factors={**config.factors, "history": -1}) if whole else config
+
+    study = replace(records("W0"), configs=tuple(everything(config) for config in records("W0").configs))
+    found = {entry.claim_id: entry for entry in judge_family(study, registered())}["H6"]
+    assert found.facts["against"] == "all"
+    assert found.estimate == judged("W0")["H6"].estimate
+    # All of it is the largest amount, though it is stored as -1.
+    changed = {entry.claim_id: entry.estimate for entry in judge_family(study, registered())}
+    assert changed["H3a"] == judged("W0")["H3a"].estimate
 
 
 def test_pairs_agree_in_all_that_is_not_free() -> None:
