@@ -84,6 +84,11 @@ EXCLUSIONS: list[dict[str, Any]] = [
         "reason": "this initialisation moves a part of each weight, and these are packed or pruned: "
         "use init default",
     },
+    {
+        "when": {"method.kind": both("prompt"), "compression.embeddings": True},
+        "reason": "prompt tuning takes its tokens from the table of embeddings, which is packed: "
+        "use embeddings false",
+    },
 ]
 
 
