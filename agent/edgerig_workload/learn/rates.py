@@ -1,13 +1,14 @@
 """Peak rates and step widths where a study names none. Pure; knows kinds of the catalogue by name.
 
-A rate falls with the width of the model, from a largest one that was tried on the
-starter models; what a model with a hidden size of 4096 gets is common practice.
+A rate is given for a hidden size of 4096 and grows as the model gets narrower, up to a
+cap. Rates and caps of exact gradients lower the loss of the starter models in 60 steps
+of 16 samples; those of zeroth-order ones are published settings where there are any.
 """
 
 from __future__ import annotations
 
 REFERENCE_HIDDEN = 4096
-# Rate at the reference width, and the largest: of exact gradients under AdamW ...
+# Rate at the reference width, and the cap: of exact gradients under AdamW ...
 _EXACT = {
     "full": (1e-5, 1e-3),
     "last-k": (3e-5, 3e-3),
@@ -29,7 +30,8 @@ _ZEROTH = {
     "prompt": (1e-3, 1e-2),
     "prefix": (1e-3, 1e-2),
 }
-# Random gradients are as long as their number of directions of descent is large: see below.
+# A gradient along a random direction points mostly aside, and AdamW makes its steps as
+# long as those of an exact one.
 _FORWARD_SHARE = 0.1
 
 

@@ -34,7 +34,9 @@ class Optimiser:
         self.steps.append(index)
 
 
-def trained(losses: Sequence[float], budget: TrainBudget) -> tuple[Training, Optimiser]:
+def trained(
+    losses: Sequence[float], budget: TrainBudget, patience_steps: int = 0
+) -> tuple[Training, Optimiser]:
     optimiser, training, clock = Optimiser(), Training(), count(0, 10**9)
     loop = Loop(
         estimator=Estimator(losses),
@@ -43,6 +45,7 @@ def trained(losses: Sequence[float], budget: TrainBudget) -> tuple[Training, Opt
         places=shuffled(5, seed=1),
         batch=4,
         budget=budget,
+        patience_steps=patience_steps,
         clock=lambda: next(clock),
     )
     loop.run(training)
@@ -74,6 +77,22 @@ def test_loss_that_is_no_number_ends_as_diverged(loss: float) -> None:
         trained([1.0, loss], TrainBudget(steps=3))
 
     assert caught.value.failure_class == "diverged"
+
+
+def test_step_without_a_loss_may_be_passed_over_and_still_counts() -> None:
+    nan = float("nan")
+
+    training, optimiser = trained([1.0, nan, nan, 0.5], TrainBudget(steps=4), patience_steps=2)
+
+    assert (optimiser.steps, [step["index"] for step in training.steps]) == ([0, 3], [0, 3])
+    assert (training.spent.steps, training.spent.samples) == (4, 16)
+
+
+def test_patience_ends_with_too_many_such_steps_in_a_row() -> None:
+    nan = float("nan")
+
+    with pytest.raises(WorkerFault, match="step 3"):
+        trained([nan, 1.0, nan, nan, nan], TrainBudget(steps=9), patience_steps=1)
 
 
 def test_epochs_hold_every_sample_in_an_order_fixed_by_the_seed() -> None:
