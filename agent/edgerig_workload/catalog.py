@@ -89,6 +89,20 @@ EXCLUSIONS: list[dict[str, Any]] = [
         "reason": "prompt tuning takes its tokens from the table of embeddings, which is packed: "
         "use embeddings false",
     },
+    {
+        "when": {"method.kind": both("bitfit"), "compression.kind": ["bnb-int8", "bnb-nf4"]},
+        "reason": "a new bias would take the number format of bitsandbytes's packed weights, which cannot "
+        "learn: use rtn-int8, rtn-int4 or torchao-int8",
+    },
+    {
+        "when": {"method.gradient": "forward", "compression.kind": ["bnb-int8", "bnb-nf4"]},
+        "reason": "bitsandbytes has no forward derivative of its products: use gradient backprop or mezo",
+    },
+    {
+        "when": {"method.dora": True, "compression.kind": "bnb-int8"},
+        "reason": "the norms that dora needs cannot be read from bitsandbytes's int8 weights while it "
+        "trains: use dora false",
+    },
 ]
 
 
