@@ -72,9 +72,9 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(hidden=64, intermediate=96, layers=2, heads=4, kv_heads=2, steps=1500, peak_rate=6e-3),
-    "small": Size(hidden=128, intermediate=256, layers=2, heads=4, kv_heads=2, steps=2500, peak_rate=4e-3),
-    "large": Size(hidden=192, intermediate=512, layers=3, heads=6, kv_heads=3, steps=1700, peak_rate=3e-3),
+    "tiny": Size(hidden=64, intermediate=96, layers=2, heads=4, kv_heads=2, steps=1000, peak_rate=6e-3),
+    "small": Size(hidden=128, intermediate=256, layers=2, heads=4, kv_heads=2, steps=1500, peak_rate=4e-3),
+    "large": Size(hidden=192, intermediate=512, layers=3, heads=6, kv_heads=3, steps=2500, peak_rate=3e-3),
 }
 
 
