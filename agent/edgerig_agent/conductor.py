@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edgerig.deadlines import end
 from edgerig.documents import digest, to_json
 from edgerig.errors import EdgerigError, ProtocolError, RejectedError, UnreachableError
 from edgerig.v1.agent_service_pb2 import (
@@ -46,7 +47,6 @@ from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig.v1.trial_pb2 import PROTOCOL_PUBLISHABLE, PROTOCOL_QUICK, PROTOCOL_STANDARD, Trial
 from edgerig_agent import folder as folders
 from edgerig_agent import inventory
-from edgerig_agent.deadlines import end
 from edgerig_agent.held import MAX_SPAWNS, Action, after_commit, decide, reported_state
 from edgerig_agent.runner import Runner
 from edgerig_agent.signals import Signals

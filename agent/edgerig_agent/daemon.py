@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from edgerig.deadlines import within
 from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UnreachableError, UsageError
 from edgerig_agent import identity as identities
 from edgerig_agent import processes
 from edgerig_agent.conductor import Conductor, Limits
-from edgerig_agent.deadlines import within
 from edgerig_agent.runner import Programs, Runner, programs
 from edgerig_agent.session import Backoff, Link
 from edgerig_agent.signals import Signals

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgerig_agent.deadlines import within
+from edgerig.deadlines import within
 
 # Where the kernel has no pidfd (before 5.3), a process is looked at this often.
 _POLL_S = 1.0

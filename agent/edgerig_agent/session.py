@@ -19,6 +19,7 @@ import grpc
 import grpc.aio
 
 from edgerig.channel import CLIENT_OPTIONS
+from edgerig.deadlines import within
 from edgerig.errors import EdgerigError, ProtocolError, UnreachableError
 from edgerig.v1.agent_service_pb2 import (
     AcceptLeaseRequest,
@@ -42,7 +43,6 @@ from edgerig.v1.agent_service_pb2 import (
 )
 from edgerig.v1.agent_service_pb2_grpc import AgentServiceStub
 from edgerig.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
-from edgerig_agent.deadlines import within
 from edgerig_agent.identity import Identity
 from edgerig_agent.reachability import in_words
 

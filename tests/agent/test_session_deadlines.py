@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from edgerig_agent.deadlines import end, within
+from edgerig.deadlines import end, within
 
 
 async def test_a_result_in_time_is_returned() -> None:

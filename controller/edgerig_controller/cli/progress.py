@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
+from edgerig.deadlines import within
 from edgerig.errors import UnreachableError
 from edgerig_controller import embedded
 from edgerig_controller.cli.control import Control
@@ -123,7 +124,7 @@ async def follow_or_leave(
                 return 0
             out.note(f"Leaving. Press Ctrl-C again within {GRACE_S:.0f} s to cancel the study instead.")
             try:
-                await asyncio.wait_for(interrupts.pressed(2), GRACE_S)
+                await within(interrupts.pressed(2), GRACE_S)
             except asyncio.TimeoutError:
                 return 1
             return 2
@@ -145,7 +146,7 @@ async def cancel_and_wait(control: Control, out: Output, study_id: str, name: st
                 return
 
     try:
-        await asyncio.wait_for(until_quiet(), CANCEL_DEADLINE_S)
+        await within(until_quiet(), CANCEL_DEADLINE_S)
     except asyncio.TimeoutError:
         out.warn(f"a device still holds a trial after {CANCEL_DEADLINE_S:.0f} s; it ends when it answers")
         return False

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from edgerig.deadlines import within
+
 
 class LeaseTimer:
     """Calls `expire` whenever a deadline has passed. `poke` it after every change of leases."""
@@ -39,6 +41,6 @@ class LeaseTimer:
                 await self._expire()
                 continue
             try:
-                await asyncio.wait_for(self._poked.wait(), delay_s)
+                await within(self._poked.wait(), delay_s)
             except asyncio.TimeoutError:
                 continue

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgerig.deadlines import within
 from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig_controller.fleet.changes import INVENTORY
 from edgerig_controller.fleet.schedule import matches
@@ -47,7 +48,7 @@ async def wait_for_local_facts(frame: Frame, wait_s: float = INVENTORY_WAIT_S) -
             await frame.changes.wait(INVENTORY, seen)
 
     try:
-        await asyncio.wait_for(reported(), wait_s)
+        await within(reported(), wait_s)
     except asyncio.TimeoutError:
         _log.warning("the local device has not reported its inventory within %.0f s", wait_s)
 

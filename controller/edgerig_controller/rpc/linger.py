@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from edgerig.deadlines import within
+
 LINGER_S = 60.0
 
 
@@ -44,7 +46,7 @@ class Linger:
             self._poked.clear()
             idle = self._calls == 0 and await self._is_idle()
             try:
-                await asyncio.wait_for(self._poked.wait(), self._linger_s if idle else None)
+                await within(self._poked.wait(), self._linger_s if idle else None)
             except asyncio.TimeoutError:
                 self._end()
                 return
