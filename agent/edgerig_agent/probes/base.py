@@ -159,3 +159,29 @@ def why_unreadable(path: str) -> str:
         return "" if file.read_int() != UNREAD else f"{name} gives no number"
     finally:
         file.close()
+
+
+class FileProbe:
+    """Channels that are one number in one file each, all read in the same interval."""
+
+    def __init__(self, name: str, interval_ns: int, files: list[tuple[Channel, str]]) -> None:
+        self.name = name
+        self.interval_ns = interval_ns
+        self._paths = files
+        self._files: list[KeptFile] = []
+
+    def describe(self) -> tuple[Channel, ...]:
+        return tuple(channel for channel, _ in self._paths)
+
+    def open(self) -> tuple[Channel, ...]:
+        readable = [(channel, path) for channel, path in self._paths if not channel.unavailable_reason]
+        self._files = [KeptFile(path) for _, path in readable]
+        return tuple(channel for channel, _ in readable)
+
+    def read_all(self) -> list[int]:
+        return [file.read_int() for file in self._files]
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+        self._files = []

@@ -12,7 +12,7 @@ import os
 from edgerig_agent.probes.base import (
     ENERGY_J,
     Channel,
-    KeptFile,
+    FileProbe,
     Places,
     Probe,
     file_exists,
@@ -31,34 +31,7 @@ def discover(at: Places) -> list[Probe]:
     """
     base = f"{at.sysfs}/class/powercap"
     zones = [_zone(f"{base}/{name}", base, name) for name in list_folder(base) if _is_zone(name)]
-    return [Rapl(zones)] if zones else []
-
-
-class Rapl:
-    """All RAPL zones of one machine."""
-
-    name = "rapl"
-    interval_ns = 10_000_000
-
-    def __init__(self, zones: list[tuple[Channel, str]]) -> None:
-        self._zones = zones
-        self._files: list[KeptFile] = []
-
-    def describe(self) -> tuple[Channel, ...]:
-        return tuple(channel for channel, _ in self._zones)
-
-    def open(self) -> tuple[Channel, ...]:
-        readable = [(channel, path) for channel, path in self._zones if not channel.unavailable_reason]
-        self._files = [KeptFile(path) for _, path in readable]
-        return tuple(channel for channel, _ in readable)
-
-    def read_all(self) -> list[int]:
-        return [file.read_int() for file in self._files]
-
-    def close(self) -> None:
-        for file in self._files:
-            file.close()
-        self._files = []
+    return [FileProbe("rapl", 10_000_000, zones)] if zones else []
 
 
 def _is_zone(name: str) -> bool:
