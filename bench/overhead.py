@@ -93,6 +93,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the random order")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
+    # Ended from outside, the sampler must not be left behind, least of all stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     figures, reason, notes = measure(max(8, arguments.pairs), arguments.seed)
     extra: dict[str, Any] = {"sampled": notes, **({"reason": reason} if reason else {})}
     found = document(BENCH, figures, **extra)
