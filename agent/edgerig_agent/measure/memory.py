@@ -10,7 +10,7 @@ from edgerig_agent.measure.energy import Window
 from edgerig_agent.measure.events import WorkerReport
 from edgerig_agent.measure.figures import Origin, figure, unavailable
 from edgerig_agent.measure.trace import Trace
-from edgerig_agent.probes.base import UNREAD
+from edgerig_agent.probes.base import LAST_UNREAD
 from edgerig_agent.probes.memory import AVAILABLE, MAJOR_FAULTS, SWAPPED_IN
 
 # Weakest last: a phase is only as exact as its least exact interval.
@@ -50,7 +50,7 @@ def available_figure(traces: Sequence[Trace], phase: Phase, windows: Sequence[Wi
         column[index]
         for begin_ns, end_ns in windows
         for index in range(bisect_left(trace.times_ns, begin_ns), bisect_right(trace.times_ns, end_ns))
-        if column[index] != UNREAD
+        if column[index] > LAST_UNREAD
     ]
     if not values:
         reason = f"no sample in a phase of {sum(e - b for b, e in windows) * 1e-9:.3f} s"
@@ -62,7 +62,7 @@ def available_figure(traces: Sequence[Trace], phase: Phase, windows: Sequence[Wi
 def last_available_bytes(traces: Sequence[Trace]) -> int | None:
     """Returns the last figure of available memory in the trace, None without one."""
     trace, column = _column(traces, AVAILABLE)
-    readable = [raw for raw in column if raw != UNREAD] if trace else []
+    readable = [raw for raw in column if raw > LAST_UNREAD] if trace else []
     return readable[-1] * 1024 if readable else None
 
 
@@ -79,7 +79,7 @@ def paged_in(traces: Sequence[Trace], source: str, windows: Sequence[Window]) ->
     for begin_ns, end_ns in windows:
         first = max(bisect_right(trace.times_ns, begin_ns) - 1, 0)
         last = min(bisect_left(trace.times_ns, end_ns), len(column) - 1)
-        if UNREAD in (column[first], column[last]):
+        if min(column[first], column[last]) <= LAST_UNREAD:
             return None
         total += max(0, column[last] - column[first])
     return total

@@ -32,7 +32,7 @@ from edgerig_agent.measure.events import WorkerReport
 from edgerig_agent.measure.figures import Origin, figure, unavailable
 from edgerig_agent.measure.trace import Field, Trace
 from edgerig_agent.measure.validity import SHORT_WINDOW, SOURCES_DISAGREE, coverage_flags, sources_disagree
-from edgerig_agent.probes.base import CURRENT_A, ENERGY_J, POWER_W, UNREAD, VOLTAGE_V
+from edgerig_agent.probes.base import CURRENT_A, ENERGY_J, LAST_UNREAD, POWER_W, VOLTAGE_V
 from edgerig_agent.probes.rails import rails_of_total
 
 # A counter that steps every 100 ms needs 50 steps for an edge error below 2 %.
@@ -192,7 +192,7 @@ def _rail_source(trace: Trace, pairs: Sequence[tuple[Field, Field]]) -> PowerSou
     for index, t_ns in enumerate(trace.times_ns):
         power = 0.0
         for current, voltage, scale in columns:
-            if current[index] == UNREAD or voltage[index] == UNREAD:
+            if current[index] <= LAST_UNREAD or voltage[index] <= LAST_UNREAD:
                 break
             power += current[index] * voltage[index] * scale
         else:
@@ -222,5 +222,5 @@ def _voltage_of(trace: Trace, source: str) -> Field | None:
 
 
 def _readable(trace: Trace, field: Field) -> tuple[list[int], list[int]]:
-    pairs = [(t, raw) for t, raw in zip(trace.times_ns, trace.column(field), strict=True) if raw != UNREAD]
+    pairs = [(t, raw) for t, raw in zip(trace.times_ns, trace.column(field), strict=True) if raw > LAST_UNREAD]
     return [t for t, _ in pairs], [raw for _, raw in pairs]

@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, Protocol
 
-# Stands in a trace for a field that could not be read; no sensor reaches it.
+# Stands in a trace for a field that could not be read; no sensor reaches it. A refusal
+# by the kernel stands as UNREAD + errno, so that the trace says why by itself.
 UNREAD = -(2**63)
+LAST_UNREAD = UNREAD + 4095
 
 POWER_W = "power_w"
 ENERGY_J = "energy_j"
@@ -40,6 +42,8 @@ class Channel(NamedTuple):
     wrap_raw: int = 0
     # Empty when it can be read.
     unavailable_reason: str = ""
+    # Resistance that a current is measured over, 0 = the driver does not show it.
+    shunt_ohm: float = 0.0
 
 
 class Probe(Protocol):
@@ -60,7 +64,7 @@ class Probe(Protocol):
         """Opens what `read_all` needs; returns the channels it will read, in order."""
 
     def read_all(self) -> list[int]:
-        """Reads every opened channel once; UNREAD where a read failed."""
+        """Reads every opened channel once; UNREAD or UNREAD + errno where a read failed."""
 
     def close(self) -> None:
         """Closes the descriptors; may be called twice."""
@@ -113,10 +117,12 @@ class KeptFile:
             return b""
 
     def read_int(self) -> int:
-        """Returns the number in the file, UNREAD when there is none (ENODATA of a disabled channel)."""
+        """Returns the number in the file, else UNREAD + errno (ENODATA of a disabled channel)."""
         try:
             return int(os.pread(self._fd, self._size_bytes, 0))
-        except (OSError, ValueError):
+        except OSError as error:
+            return UNREAD + (error.errno or 0)
+        except ValueError:
             return UNREAD
 
     def close(self) -> None:
@@ -156,7 +162,10 @@ def why_unreadable(path: str) -> str:
     except OSError as error:
         return f"{name}: {error.strerror}"
     try:
-        return "" if file.read_int() != UNREAD else f"{name} gives no number"
+        raw = file.read_int()
+        if raw > LAST_UNREAD:
+            return ""
+        return f"{name}: {os.strerror(raw - UNREAD)}" if raw > UNREAD else f"{name} gives no number"
     finally:
         file.close()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from edgerig_agent.probes.base import (
     CURRENT_A,
+    LAST_UNREAD,
     UNREAD,
     VOLTAGE_V,
     Channel,
@@ -22,7 +23,8 @@ from edgerig_agent.probes.base import (
 from edgerig_agent.probes.rails import rail_boundary
 
 # The mainline driver waits for a fresh conversion at every read, so voltage,
-# which moves slowly, is read every tenth time only.
+# which moves slowly, is read every tenth time only, or as often as the sampler
+# finds affordable on this board.
 VOLTAGE_EVERY = 10
 
 _MILLI = 1e-3
@@ -51,6 +53,7 @@ class Ina3221:
         self._rails = rails
         self._open: list[_OpenRail] = []
         self._tick = 0
+        self.voltage_every = VOLTAGE_EVERY
 
     def describe(self) -> tuple[Channel, ...]:
         return tuple(channel for rail in self._rails for channel in rail.channels())
@@ -61,7 +64,7 @@ class Ina3221:
         return tuple(channel for rail in readable for channel in rail.channels())
 
     def read_all(self) -> list[int]:
-        fresh_voltage = self._tick % VOLTAGE_EVERY == 0
+        fresh_voltage = self._tick % self.voltage_every == 0
         self._tick += 1
         values: list[int] = []
         for rail in self._open:
@@ -77,16 +80,19 @@ class Ina3221:
 class _Rail:
     """Files of one rail, and whether they can be read."""
 
-    def __init__(self, source: str, label: str, current_path: str, voltage_path: str) -> None:
+    def __init__(
+        self, source: str, label: str, current_path: str, voltage_path: str, shunt_ohm: float = 0.0
+    ) -> None:
         self.source = source
         self.boundary = rail_boundary(label)
+        self.shunt_ohm = shunt_ohm
         self.current_path = current_path
         self.voltage_path = voltage_path
         self.reason = why_unreadable(current_path) or why_unreadable(voltage_path)
 
     def channels(self) -> tuple[Channel, Channel]:
         return (
-            Channel(self.source, CURRENT_A, self.boundary, _MILLI, 0, self.reason),
+            Channel(self.source, CURRENT_A, self.boundary, _MILLI, 0, self.reason, self.shunt_ohm),
             Channel(self.source, VOLTAGE_V, self.boundary, _MILLI, 0, self.reason),
         )
 
@@ -99,7 +105,7 @@ class _OpenRail:
 
     def read(self, fresh_voltage: bool) -> tuple[int, int]:
         current = self._current.read_int()
-        if fresh_voltage or self._last_voltage == UNREAD:
+        if fresh_voltage or self._last_voltage <= LAST_UNREAD:
             self._last_voltage = self._voltage.read_int()
         return current, self._last_voltage
 
@@ -117,7 +123,10 @@ def _hwmon_rails(folder: str, address: str) -> list[_Rail]:
             if label and label != "NC":
                 source = f"ina3221:{address}:{channel}:{label}"
                 current = f"{base}/curr{channel}_input"
-                rails.append(_Rail(source, label, current, f"{base}/in{channel}_input"))
+                # Microohm (Documentation/hwmon/ina3221.rst).
+                text = read_text(f"{base}/shunt{channel}_resistor")
+                shunt_ohm = int(text) * 1e-6 if text.isdigit() else 0.0
+                rails.append(_Rail(source, label, current, f"{base}/in{channel}_input", shunt_ohm))
     return rails
 
 

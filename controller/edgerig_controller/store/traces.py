@@ -21,8 +21,9 @@ from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
 
 HEADER_BYTES = 4096
-# A field that could not be read.
+# A field that could not be read: this, or this plus an errno.
 UNREAD = -(2**63)
+LAST_UNREAD = UNREAD + 4095
 _MAX_FIELDS = 256
 _BATCH_RECORDS = 65_536
 
@@ -192,7 +193,7 @@ def _arrays(pa: Any, columns: _Columns) -> dict[str, Any]:
         "unit": constant(columns.channel.unit),
         "source": constant(columns.channel.source),
         "boundary": constant(columns.channel.boundary),
-        "value": pa.array(values, mask=np.ascontiguousarray(columns.raw == UNREAD)),
+        "value": pa.array(values, mask=np.ascontiguousarray(columns.raw <= LAST_UNREAD)),
     }
 
 
