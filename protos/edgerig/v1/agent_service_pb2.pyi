@@ -99,16 +99,18 @@ class SessionResponse(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., wake: _Optional[_Union[Wake, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol_major", "protocol_minor", "controller_version", "fleet_id")
+    __slots__ = ("protocol_major", "protocol_minor", "controller_version", "fleet_id", "capabilities")
     PROTOCOL_MAJOR_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MINOR_FIELD_NUMBER: _ClassVar[int]
     CONTROLLER_VERSION_FIELD_NUMBER: _ClassVar[int]
     FLEET_ID_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     protocol_major: int
     protocol_minor: int
     controller_version: str
     fleet_id: str
-    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., controller_version: _Optional[str] = ..., fleet_id: _Optional[str] = ...) -> None: ...
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., controller_version: _Optional[str] = ..., fleet_id: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Wake(_message.Message):
     __slots__ = ()
@@ -297,3 +299,35 @@ class ReportInventoryRequest(_message.Message):
 class ReportInventoryResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class RenewCertificateRequest(_message.Message):
+    __slots__ = ("certificate_request_pem",)
+    CERTIFICATE_REQUEST_PEM_FIELD_NUMBER: _ClassVar[int]
+    certificate_request_pem: str
+    def __init__(self, certificate_request_pem: _Optional[str] = ...) -> None: ...
+
+class RenewCertificateResponse(_message.Message):
+    __slots__ = ("certificate_pem",)
+    CERTIFICATE_PEM_FIELD_NUMBER: _ClassVar[int]
+    certificate_pem: str
+    def __init__(self, certificate_pem: _Optional[str] = ...) -> None: ...
+
+class ProbeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ProbeResponse(_message.Message):
+    __slots__ = ("controller_version", "fleet_id", "protocol_major", "protocol_minor", "answered_unix_ns", "certificate_not_after_unix_s")
+    CONTROLLER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FLEET_ID_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_MAJOR_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_MINOR_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_NOT_AFTER_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    controller_version: str
+    fleet_id: str
+    protocol_major: int
+    protocol_minor: int
+    answered_unix_ns: int
+    certificate_not_after_unix_s: float
+    def __init__(self, controller_version: _Optional[str] = ..., fleet_id: _Optional[str] = ..., protocol_major: _Optional[int] = ..., protocol_minor: _Optional[int] = ..., answered_unix_ns: _Optional[int] = ..., certificate_not_after_unix_s: _Optional[float] = ...) -> None: ...

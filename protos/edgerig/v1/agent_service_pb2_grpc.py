@@ -74,6 +74,16 @@ class AgentServiceStub(object):
                 request_serializer=edgerig_dot_v1_dot_agent__service__pb2.ReportInventoryRequest.SerializeToString,
                 response_deserializer=edgerig_dot_v1_dot_agent__service__pb2.ReportInventoryResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/edgerig.v1.AgentService/RenewCertificate',
+                request_serializer=edgerig_dot_v1_dot_agent__service__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=edgerig_dot_v1_dot_agent__service__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
+        self.Probe = channel.unary_unary(
+                '/edgerig.v1.AgentService/Probe',
+                request_serializer=edgerig_dot_v1_dot_agent__service__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=edgerig_dot_v1_dot_agent__service__pb2.ProbeResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer(object):
@@ -135,6 +145,20 @@ class AgentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewCertificate(self, request, context):
+        """Certifies a new key of this device; the old certificate stays valid until the new one is used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Probe(self, request, context):
+        """Says who answers and what time it is; changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -177,6 +201,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ReportInventory,
                     request_deserializer=edgerig_dot_v1_dot_agent__service__pb2.ReportInventoryRequest.FromString,
                     response_serializer=edgerig_dot_v1_dot_agent__service__pb2.ReportInventoryResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=edgerig_dot_v1_dot_agent__service__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=edgerig_dot_v1_dot_agent__service__pb2.RenewCertificateResponse.SerializeToString,
+            ),
+            'Probe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probe,
+                    request_deserializer=edgerig_dot_v1_dot_agent__service__pb2.ProbeRequest.FromString,
+                    response_serializer=edgerig_dot_v1_dot_agent__service__pb2.ProbeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -395,6 +429,60 @@ class AgentService(object):
             '/edgerig.v1.AgentService/ReportInventory',
             edgerig_dot_v1_dot_agent__service__pb2.ReportInventoryRequest.SerializeToString,
             edgerig_dot_v1_dot_agent__service__pb2.ReportInventoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgerig.v1.AgentService/RenewCertificate',
+            edgerig_dot_v1_dot_agent__service__pb2.RenewCertificateRequest.SerializeToString,
+            edgerig_dot_v1_dot_agent__service__pb2.RenewCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgerig.v1.AgentService/Probe',
+            edgerig_dot_v1_dot_agent__service__pb2.ProbeRequest.SerializeToString,
+            edgerig_dot_v1_dot_agent__service__pb2.ProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -69,6 +69,18 @@ class AgentServiceStub:
     ]
     """Replaces the stored facts of this device."""
 
+    RenewCertificate: grpc.UnaryUnaryMultiCallable[
+        edgerig.v1.agent_service_pb2.RenewCertificateRequest,
+        edgerig.v1.agent_service_pb2.RenewCertificateResponse,
+    ]
+    """Certifies a new key of this device; the old certificate stays valid until the new one is used."""
+
+    Probe: grpc.UnaryUnaryMultiCallable[
+        edgerig.v1.agent_service_pb2.ProbeRequest,
+        edgerig.v1.agent_service_pb2.ProbeResponse,
+    ]
+    """Says who answers and what time it is; changes nothing."""
+
 class AgentServiceAsyncStub:
     Session: grpc.aio.StreamStreamMultiCallable[
         edgerig.v1.agent_service_pb2.SessionRequest,
@@ -117,6 +129,18 @@ class AgentServiceAsyncStub:
         edgerig.v1.agent_service_pb2.ReportInventoryResponse,
     ]
     """Replaces the stored facts of this device."""
+
+    RenewCertificate: grpc.aio.UnaryUnaryMultiCallable[
+        edgerig.v1.agent_service_pb2.RenewCertificateRequest,
+        edgerig.v1.agent_service_pb2.RenewCertificateResponse,
+    ]
+    """Certifies a new key of this device; the old certificate stays valid until the new one is used."""
+
+    Probe: grpc.aio.UnaryUnaryMultiCallable[
+        edgerig.v1.agent_service_pb2.ProbeRequest,
+        edgerig.v1.agent_service_pb2.ProbeResponse,
+    ]
+    """Says who answers and what time it is; changes nothing."""
 
 class AgentServiceServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -182,5 +206,21 @@ class AgentServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[edgerig.v1.agent_service_pb2.ReportInventoryResponse, collections.abc.Awaitable[edgerig.v1.agent_service_pb2.ReportInventoryResponse]]:
         """Replaces the stored facts of this device."""
+
+    @abc.abstractmethod
+    def RenewCertificate(
+        self,
+        request: edgerig.v1.agent_service_pb2.RenewCertificateRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[edgerig.v1.agent_service_pb2.RenewCertificateResponse, collections.abc.Awaitable[edgerig.v1.agent_service_pb2.RenewCertificateResponse]]:
+        """Certifies a new key of this device; the old certificate stays valid until the new one is used."""
+
+    @abc.abstractmethod
+    def Probe(
+        self,
+        request: edgerig.v1.agent_service_pb2.ProbeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[edgerig.v1.agent_service_pb2.ProbeResponse, collections.abc.Awaitable[edgerig.v1.agent_service_pb2.ProbeResponse]]:
+        """Says who answers and what time it is; changes nothing."""
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

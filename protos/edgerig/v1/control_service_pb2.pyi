@@ -46,16 +46,18 @@ class Problem(_message.Message):
     def __init__(self, place: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
 
 class SubmitStudyRequest(_message.Message):
-    __slots__ = ("yaml", "origin", "folder", "reuse")
+    __slots__ = ("yaml", "origin", "folder", "reuse", "priority")
     YAML_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     REUSE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     yaml: str
     origin: str
     folder: str
     reuse: bool
-    def __init__(self, yaml: _Optional[str] = ..., origin: _Optional[str] = ..., folder: _Optional[str] = ..., reuse: bool = ...) -> None: ...
+    priority: int
+    def __init__(self, yaml: _Optional[str] = ..., origin: _Optional[str] = ..., folder: _Optional[str] = ..., reuse: bool = ..., priority: _Optional[int] = ...) -> None: ...
 
 class SubmitStudyResponse(_message.Message):
     __slots__ = ("study_id", "attached", "problems", "trial_count", "reused_count")
@@ -156,14 +158,16 @@ class CollectGarbageResponse(_message.Message):
     def __init__(self, blob_count: _Optional[int] = ..., blob_bytes: _Optional[int] = ..., attempt_count: _Optional[int] = ..., attempt_bytes: _Optional[int] = ...) -> None: ...
 
 class AddDeviceRequest(_message.Message):
-    __slots__ = ("device_id", "labels", "ttl_s")
+    __slots__ = ("device_id", "labels", "ttl_s", "replace")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     TTL_S_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
     device_id: str
     labels: _containers.RepeatedScalarFieldContainer[str]
     ttl_s: float
-    def __init__(self, device_id: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., ttl_s: _Optional[float] = ...) -> None: ...
+    replace: bool
+    def __init__(self, device_id: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., ttl_s: _Optional[float] = ..., replace: bool = ...) -> None: ...
 
 class AddDeviceResponse(_message.Message):
     __slots__ = ("token", "ca_spki_sha256", "enroll_address", "agents_address")

@@ -47,7 +47,7 @@ class WorkerRuntime(_message.Message):
     def __init__(self, executable: _Optional[str] = ..., python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., catalog_json: _Optional[str] = ..., unavailable_reason: _Optional[str] = ...) -> None: ...
 
 class DeviceFacts(_message.Message):
-    __slots__ = ("hostname", "machine", "processor", "architecture", "kernel", "operating_system", "cpu_count", "memory_bytes", "swap_bytes", "boot_id", "agent_version", "python", "sensors", "accelerators", "worker", "power_mode", "disk_free_bytes", "environment_digest")
+    __slots__ = ("hostname", "machine", "processor", "architecture", "kernel", "operating_system", "cpu_count", "memory_bytes", "swap_bytes", "boot_id", "agent_version", "python", "sensors", "accelerators", "worker", "power_mode", "disk_free_bytes", "environment_digest", "serial_number", "l4t_release")
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     MACHINE_FIELD_NUMBER: _ClassVar[int]
     PROCESSOR_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,8 @@ class DeviceFacts(_message.Message):
     POWER_MODE_FIELD_NUMBER: _ClassVar[int]
     DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    L4T_RELEASE_FIELD_NUMBER: _ClassVar[int]
     hostname: str
     machine: str
     processor: str
@@ -84,4 +86,6 @@ class DeviceFacts(_message.Message):
     power_mode: str
     disk_free_bytes: int
     environment_digest: str
-    def __init__(self, hostname: _Optional[str] = ..., machine: _Optional[str] = ..., processor: _Optional[str] = ..., architecture: _Optional[str] = ..., kernel: _Optional[str] = ..., operating_system: _Optional[str] = ..., cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., swap_bytes: _Optional[int] = ..., boot_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., python: _Optional[str] = ..., sensors: _Optional[_Iterable[_Union[Sensor, _Mapping]]] = ..., accelerators: _Optional[_Iterable[_Union[Accelerator, _Mapping]]] = ..., worker: _Optional[_Union[WorkerRuntime, _Mapping]] = ..., power_mode: _Optional[str] = ..., disk_free_bytes: _Optional[int] = ..., environment_digest: _Optional[str] = ...) -> None: ...
+    serial_number: str
+    l4t_release: str
+    def __init__(self, hostname: _Optional[str] = ..., machine: _Optional[str] = ..., processor: _Optional[str] = ..., architecture: _Optional[str] = ..., kernel: _Optional[str] = ..., operating_system: _Optional[str] = ..., cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., swap_bytes: _Optional[int] = ..., boot_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., python: _Optional[str] = ..., sensors: _Optional[_Iterable[_Union[Sensor, _Mapping]]] = ..., accelerators: _Optional[_Iterable[_Union[Accelerator, _Mapping]]] = ..., worker: _Optional[_Union[WorkerRuntime, _Mapping]] = ..., power_mode: _Optional[str] = ..., disk_free_bytes: _Optional[int] = ..., environment_digest: _Optional[str] = ..., serial_number: _Optional[str] = ..., l4t_release: _Optional[str] = ...) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x64gerig/v1/enroll_service.proto\x12\nedgerig.v1\"R\n\rEnrollRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x1f\n\x17\x63\x65rtificate_request_pem\x18\x03 \x01(\t\"K\n\x0e\x45nrollResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x03 \x01(\t2P\n\rEnrollService\x12?\n\x06\x45nroll\x12\x19.edgerig.v1.EnrollRequest\x1a\x1a.edgerig.v1.EnrollResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x64gerig/v1/enroll_service.proto\x12\nedgerig.v1\"R\n\rEnrollRequest\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x1f\n\x17\x63\x65rtificate_request_pem\x18\x03 \x01(\t\"K\n\x0e\x45nrollResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x03 \x01(\t\"S\n\x13\x45nrollPersonRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x1f\n\x17\x63\x65rtificate_request_pem\x18\x03 \x01(\t\"_\n\x14\x45nrollPersonResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61_pem\x18\x02 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t2\xa3\x01\n\rEnrollService\x12?\n\x06\x45nroll\x12\x19.edgerig.v1.EnrollRequest\x1a\x1a.edgerig.v1.EnrollResponse\x12Q\n\x0c\x45nrollPerson\x12\x1f.edgerig.v1.EnrollPersonRequest\x1a .edgerig.v1.EnrollPersonResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLLREQUEST']._serialized_end=129
   _globals['_ENROLLRESPONSE']._serialized_start=131
   _globals['_ENROLLRESPONSE']._serialized_end=206
-  _globals['_ENROLLSERVICE']._serialized_start=208
-  _globals['_ENROLLSERVICE']._serialized_end=288
+  _globals['_ENROLLPERSONREQUEST']._serialized_start=208
+  _globals['_ENROLLPERSONREQUEST']._serialized_end=291
+  _globals['_ENROLLPERSONRESPONSE']._serialized_start=293
+  _globals['_ENROLLPERSONRESPONSE']._serialized_end=388
+  _globals['_ENROLLSERVICE']._serialized_start=391
+  _globals['_ENROLLSERVICE']._serialized_end=554
 # @@protoc_insertion_point(module_scope)

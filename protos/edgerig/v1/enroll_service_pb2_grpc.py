@@ -39,6 +39,11 @@ class EnrollServiceStub(object):
                 request_serializer=edgerig_dot_v1_dot_enroll__service__pb2.EnrollRequest.SerializeToString,
                 response_deserializer=edgerig_dot_v1_dot_enroll__service__pb2.EnrollResponse.FromString,
                 _registered_method=True)
+        self.EnrollPerson = channel.unary_unary(
+                '/edgerig.v1.EnrollService/EnrollPerson',
+                request_serializer=edgerig_dot_v1_dot_enroll__service__pb2.EnrollPersonRequest.SerializeToString,
+                response_deserializer=edgerig_dot_v1_dot_enroll__service__pb2.EnrollPersonResponse.FromString,
+                _registered_method=True)
 
 
 class EnrollServiceServicer(object):
@@ -51,6 +56,13 @@ class EnrollServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnrollPerson(self, request, context):
+        """Signs the key of a person who presents a valid token; the token says the role.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnrollServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -58,6 +70,11 @@ def add_EnrollServiceServicer_to_server(servicer, server):
                     servicer.Enroll,
                     request_deserializer=edgerig_dot_v1_dot_enroll__service__pb2.EnrollRequest.FromString,
                     response_serializer=edgerig_dot_v1_dot_enroll__service__pb2.EnrollResponse.SerializeToString,
+            ),
+            'EnrollPerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrollPerson,
+                    request_deserializer=edgerig_dot_v1_dot_enroll__service__pb2.EnrollPersonRequest.FromString,
+                    response_serializer=edgerig_dot_v1_dot_enroll__service__pb2.EnrollPersonResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,6 +104,33 @@ class EnrollService(object):
             '/edgerig.v1.EnrollService/Enroll',
             edgerig_dot_v1_dot_enroll__service__pb2.EnrollRequest.SerializeToString,
             edgerig_dot_v1_dot_enroll__service__pb2.EnrollResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrollPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgerig.v1.EnrollService/EnrollPerson',
+            edgerig_dot_v1_dot_enroll__service__pb2.EnrollPersonRequest.SerializeToString,
+            edgerig_dot_v1_dot_enroll__service__pb2.EnrollPersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,12 +27,24 @@ class EnrollServiceStub:
     ]
     """Signs the key of a device that presents a valid token."""
 
+    EnrollPerson: grpc.UnaryUnaryMultiCallable[
+        edgerig.v1.enroll_service_pb2.EnrollPersonRequest,
+        edgerig.v1.enroll_service_pb2.EnrollPersonResponse,
+    ]
+    """Signs the key of a person who presents a valid token; the token says the role."""
+
 class EnrollServiceAsyncStub:
     Enroll: grpc.aio.UnaryUnaryMultiCallable[
         edgerig.v1.enroll_service_pb2.EnrollRequest,
         edgerig.v1.enroll_service_pb2.EnrollResponse,
     ]
     """Signs the key of a device that presents a valid token."""
+
+    EnrollPerson: grpc.aio.UnaryUnaryMultiCallable[
+        edgerig.v1.enroll_service_pb2.EnrollPersonRequest,
+        edgerig.v1.enroll_service_pb2.EnrollPersonResponse,
+    ]
+    """Signs the key of a person who presents a valid token; the token says the role."""
 
 class EnrollServiceServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -42,5 +54,13 @@ class EnrollServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[edgerig.v1.enroll_service_pb2.EnrollResponse, collections.abc.Awaitable[edgerig.v1.enroll_service_pb2.EnrollResponse]]:
         """Signs the key of a device that presents a valid token."""
+
+    @abc.abstractmethod
+    def EnrollPerson(
+        self,
+        request: edgerig.v1.enroll_service_pb2.EnrollPersonRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[edgerig.v1.enroll_service_pb2.EnrollPersonResponse, collections.abc.Awaitable[edgerig.v1.enroll_service_pb2.EnrollPersonResponse]]:
+        """Signs the key of a person who presents a valid token; the token says the role."""
 
 def add_EnrollServiceServicer_to_server(servicer: EnrollServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
