@@ -222,5 +222,7 @@ def _voltage_of(trace: Trace, source: str) -> Field | None:
 
 
 def _readable(trace: Trace, field: Field) -> tuple[list[int], list[int]]:
-    pairs = [(t, raw) for t, raw in zip(trace.times_ns, trace.column(field), strict=True) if raw > LAST_UNREAD]
+    pairs = [
+        (t, raw) for t, raw in zip(trace.times_ns, trace.column(field), strict=True) if raw > LAST_UNREAD
+    ]
     return [t for t, _ in pairs], [raw for _, raw in pairs]

@@ -94,7 +94,9 @@ def write_csv(trace: Trace, out: TextIO) -> None:
     writer.writerow(["t_mono_ns", *(field.name for field in trace.fields)])
     scales = [field.scale for field in trace.fields]
     for t_mono_ns, *raws in zip(trace.times_ns, *trace.columns, strict=True):
-        row = ["" if raw <= LAST_UNREAD else repr(raw * scale) for raw, scale in zip(raws, scales, strict=True)]
+        row = [
+            "" if raw <= LAST_UNREAD else repr(raw * scale) for raw, scale in zip(raws, scales, strict=True)
+        ]
         writer.writerow([t_mono_ns, *row])
 
 
@@ -106,7 +108,9 @@ def write_long_csv(traces: Sequence[Trace], out: TextIO) -> None:
         for index, t_mono_ns in enumerate(trace.times_ns):
             for field, column in zip(trace.fields, trace.columns, strict=True):
                 raw = column[index]
-                writer.writerow([t_mono_ns, field.name, "" if raw <= LAST_UNREAD else repr(raw * field.scale)])
+                writer.writerow(
+                    [t_mono_ns, field.name, "" if raw <= LAST_UNREAD else repr(raw * field.scale)]
+                )
 
 
 def describe(trace: Trace) -> list[str]:

@@ -277,8 +277,34 @@ class WorkerEvent(_message.Message):
     done: WorkerDone
     def __init__(self, phase_begin: _Optional[_Union[PhaseBegin, _Mapping]] = ..., phase: _Optional[_Union[PhaseInterval, _Mapping]] = ..., train_step: _Optional[_Union[TrainStep, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., score: _Optional[_Union[ItemScore, _Mapping]] = ..., facts: _Optional[_Union[WorkerFacts, _Mapping]] = ..., failure: _Optional[_Union[WorkerFailure, _Mapping]] = ..., done: _Optional[_Union[WorkerDone, _Mapping]] = ...) -> None: ...
 
+class UncertaintyPart(_message.Message):
+    __slots__ = ("name", "standard", "unknown_reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    standard: float
+    unknown_reason: str
+    def __init__(self, name: _Optional[str] = ..., standard: _Optional[float] = ..., unknown_reason: _Optional[str] = ...) -> None: ...
+
+class SensorEvent(_message.Message):
+    __slots__ = ("kind", "source", "quantity", "begin_mono_ns", "end_mono_ns", "reason")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    END_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    source: str
+    quantity: str
+    begin_mono_ns: int
+    end_mono_ns: int
+    reason: str
+    def __init__(self, kind: _Optional[str] = ..., source: _Optional[str] = ..., quantity: _Optional[str] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class Measurement(_message.Message):
-    __slots__ = ("name", "phase", "statistic", "value", "unavailable_reason", "low", "high", "interval_kind", "boundary", "source", "method", "sample_count", "effective_rate_hz", "coverage", "flags")
+    __slots__ = ("name", "phase", "statistic", "value", "unavailable_reason", "low", "high", "interval_kind", "boundary", "source", "method", "sample_count", "effective_rate_hz", "coverage", "flags", "uncertainty", "bandwidth_hz")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     STATISTIC_FIELD_NUMBER: _ClassVar[int]
@@ -294,6 +320,8 @@ class Measurement(_message.Message):
     EFFECTIVE_RATE_HZ_FIELD_NUMBER: _ClassVar[int]
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAINTY_FIELD_NUMBER: _ClassVar[int]
+    BANDWIDTH_HZ_FIELD_NUMBER: _ClassVar[int]
     name: str
     phase: Phase
     statistic: str
@@ -309,10 +337,12 @@ class Measurement(_message.Message):
     effective_rate_hz: float
     coverage: float
     flags: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., statistic: _Optional[str] = ..., value: _Optional[float] = ..., unavailable_reason: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., interval_kind: _Optional[str] = ..., boundary: _Optional[_Union[Boundary, str]] = ..., source: _Optional[str] = ..., method: _Optional[str] = ..., sample_count: _Optional[int] = ..., effective_rate_hz: _Optional[float] = ..., coverage: _Optional[float] = ..., flags: _Optional[_Iterable[str]] = ...) -> None: ...
+    uncertainty: _containers.RepeatedCompositeFieldContainer[UncertaintyPart]
+    bandwidth_hz: float
+    def __init__(self, name: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., statistic: _Optional[str] = ..., value: _Optional[float] = ..., unavailable_reason: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., interval_kind: _Optional[str] = ..., boundary: _Optional[_Union[Boundary, str]] = ..., source: _Optional[str] = ..., method: _Optional[str] = ..., sample_count: _Optional[int] = ..., effective_rate_hz: _Optional[float] = ..., coverage: _Optional[float] = ..., flags: _Optional[_Iterable[str]] = ..., uncertainty: _Optional[_Iterable[_Union[UncertaintyPart, _Mapping]]] = ..., bandwidth_hz: _Optional[float] = ...) -> None: ...
 
 class AttemptResult(_message.Message):
-    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes")
+    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes", "sensor_events")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     TRIAL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -334,6 +364,7 @@ class AttemptResult(_message.Message):
     OWN_CPU_S_FIELD_NUMBER: _ClassVar[int]
     LAST_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     LAST_RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENSOR_EVENTS_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     trial_digest: str
     status: Status
@@ -355,7 +386,8 @@ class AttemptResult(_message.Message):
     own_cpu_s: float
     last_available_bytes: int
     last_rss_bytes: int
-    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ...) -> None: ...
+    sensor_events: _containers.RepeatedCompositeFieldContainer[SensorEvent]
+    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ..., sensor_events: _Optional[_Iterable[_Union[SensorEvent, _Mapping]]] = ...) -> None: ...
 
 class Manifest(_message.Message):
     __slots__ = ("attempt_id", "files")
