@@ -56,6 +56,7 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_IDLE_POST: _ClassVar[Phase]
     PHASE_TRAIN: _ClassVar[Phase]
     PHASE_INFERENCE: _ClassVar[Phase]
+    PHASE_POINT: _ClassVar[Phase]
 
 class Boundary(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -110,6 +111,7 @@ PHASE_COOLDOWN: Phase
 PHASE_IDLE_POST: Phase
 PHASE_TRAIN: Phase
 PHASE_INFERENCE: Phase
+PHASE_POINT: Phase
 BOUNDARY_UNSPECIFIED: Boundary
 BOUNDARY_MODULE_IN: Boundary
 BOUNDARY_RAILS_SUM: Boundary
@@ -184,7 +186,7 @@ class Request(_message.Message):
     def __init__(self, index: _Optional[int] = ..., accept_mono_ns: _Optional[int] = ..., model_mono_ns: _Optional[int] = ..., token_mono_ns: _Optional[_Iterable[int]] = ..., tokens_in: _Optional[int] = ..., tokens_out: _Optional[int] = ..., batch: _Optional[int] = ...) -> None: ...
 
 class ItemScore(_message.Message):
-    __slots__ = ("item_id", "user_id", "score", "output", "expected", "retrieved_count", "truncated", "tokens_in")
+    __slots__ = ("item_id", "user_id", "score", "output", "expected", "retrieved_count", "truncated", "tokens_in", "point")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +195,7 @@ class ItemScore(_message.Message):
     RETRIEVED_COUNT_FIELD_NUMBER: _ClassVar[int]
     TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     TOKENS_IN_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     user_id: str
     score: float
@@ -201,10 +204,59 @@ class ItemScore(_message.Message):
     retrieved_count: int
     truncated: bool
     tokens_in: int
-    def __init__(self, item_id: _Optional[str] = ..., user_id: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[str] = ..., expected: _Optional[str] = ..., retrieved_count: _Optional[int] = ..., truncated: bool = ..., tokens_in: _Optional[int] = ...) -> None: ...
+    point: int
+    def __init__(self, item_id: _Optional[str] = ..., user_id: _Optional[str] = ..., score: _Optional[float] = ..., output: _Optional[str] = ..., expected: _Optional[str] = ..., retrieved_count: _Optional[int] = ..., truncated: bool = ..., tokens_in: _Optional[int] = ..., point: _Optional[int] = ...) -> None: ...
+
+class CorpusMetric(_message.Message):
+    __slots__ = ("name", "value", "point")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: float
+    point: int
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., point: _Optional[int] = ...) -> None: ...
+
+class PointEnergy(_message.Message):
+    __slots__ = ("source", "boundary", "energy_j", "coverage")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_J_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    boundary: Boundary
+    energy_j: float
+    coverage: float
+    def __init__(self, source: _Optional[str] = ..., boundary: _Optional[_Union[Boundary, str]] = ..., energy_j: _Optional[float] = ..., coverage: _Optional[float] = ...) -> None: ...
+
+class TrainPoint(_message.Message):
+    __slots__ = ("index", "budget_share", "steps", "samples", "tokens", "duration_s", "held_out_loss", "score", "item_count", "t_mono_ns", "energy")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_SHARE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_LOSS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+    T_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    budget_share: float
+    steps: int
+    samples: int
+    tokens: int
+    duration_s: float
+    held_out_loss: float
+    score: float
+    item_count: int
+    t_mono_ns: int
+    energy: _containers.RepeatedCompositeFieldContainer[PointEnergy]
+    def __init__(self, index: _Optional[int] = ..., budget_share: _Optional[float] = ..., steps: _Optional[int] = ..., samples: _Optional[int] = ..., tokens: _Optional[int] = ..., duration_s: _Optional[float] = ..., held_out_loss: _Optional[float] = ..., score: _Optional[float] = ..., item_count: _Optional[int] = ..., t_mono_ns: _Optional[int] = ..., energy: _Optional[_Iterable[_Union[PointEnergy, _Mapping]]] = ...) -> None: ...
 
 class WorkerFacts(_message.Message):
-    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by")
+    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by", "train_kept_point", "train_energy_j", "train_energy_source", "train_energy_resolution_s")
     PYTHON_FIELD_NUMBER: _ClassVar[int]
     TORCH_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMERS_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +273,10 @@ class WorkerFacts(_message.Message):
     TRAIN_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     TRAIN_DURATION_S_FIELD_NUMBER: _ClassVar[int]
     TRAIN_STOPPED_BY_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_KEPT_POINT_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_ENERGY_J_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_ENERGY_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_ENERGY_RESOLUTION_S_FIELD_NUMBER: _ClassVar[int]
     python: str
     torch: str
     transformers: str
@@ -237,7 +293,11 @@ class WorkerFacts(_message.Message):
     train_token_count: int
     train_duration_s: float
     train_stopped_by: str
-    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ...) -> None: ...
+    train_kept_point: int
+    train_energy_j: float
+    train_energy_source: str
+    train_energy_resolution_s: float
+    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ..., train_kept_point: _Optional[int] = ..., train_energy_j: _Optional[float] = ..., train_energy_source: _Optional[str] = ..., train_energy_resolution_s: _Optional[float] = ...) -> None: ...
 
 class WorkerFailure(_message.Message):
     __slots__ = ("failure_class", "message", "traceback", "phase")
@@ -258,7 +318,7 @@ class WorkerDone(_message.Message):
     def __init__(self, t_mono_ns: _Optional[int] = ...) -> None: ...
 
 class WorkerEvent(_message.Message):
-    __slots__ = ("phase_begin", "phase", "train_step", "request", "score", "facts", "failure", "done")
+    __slots__ = ("phase_begin", "phase", "train_step", "request", "score", "facts", "failure", "done", "point", "metric")
     PHASE_BEGIN_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     TRAIN_STEP_FIELD_NUMBER: _ClassVar[int]
@@ -267,6 +327,8 @@ class WorkerEvent(_message.Message):
     FACTS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
     phase_begin: PhaseBegin
     phase: PhaseInterval
     train_step: TrainStep
@@ -275,7 +337,9 @@ class WorkerEvent(_message.Message):
     facts: WorkerFacts
     failure: WorkerFailure
     done: WorkerDone
-    def __init__(self, phase_begin: _Optional[_Union[PhaseBegin, _Mapping]] = ..., phase: _Optional[_Union[PhaseInterval, _Mapping]] = ..., train_step: _Optional[_Union[TrainStep, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., score: _Optional[_Union[ItemScore, _Mapping]] = ..., facts: _Optional[_Union[WorkerFacts, _Mapping]] = ..., failure: _Optional[_Union[WorkerFailure, _Mapping]] = ..., done: _Optional[_Union[WorkerDone, _Mapping]] = ...) -> None: ...
+    point: TrainPoint
+    metric: CorpusMetric
+    def __init__(self, phase_begin: _Optional[_Union[PhaseBegin, _Mapping]] = ..., phase: _Optional[_Union[PhaseInterval, _Mapping]] = ..., train_step: _Optional[_Union[TrainStep, _Mapping]] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., score: _Optional[_Union[ItemScore, _Mapping]] = ..., facts: _Optional[_Union[WorkerFacts, _Mapping]] = ..., failure: _Optional[_Union[WorkerFailure, _Mapping]] = ..., done: _Optional[_Union[WorkerDone, _Mapping]] = ..., point: _Optional[_Union[TrainPoint, _Mapping]] = ..., metric: _Optional[_Union[CorpusMetric, _Mapping]] = ...) -> None: ...
 
 class UncertaintyPart(_message.Message):
     __slots__ = ("name", "standard", "unknown_reason")
@@ -342,7 +406,7 @@ class Measurement(_message.Message):
     def __init__(self, name: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., statistic: _Optional[str] = ..., value: _Optional[float] = ..., unavailable_reason: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., interval_kind: _Optional[str] = ..., boundary: _Optional[_Union[Boundary, str]] = ..., source: _Optional[str] = ..., method: _Optional[str] = ..., sample_count: _Optional[int] = ..., effective_rate_hz: _Optional[float] = ..., coverage: _Optional[float] = ..., flags: _Optional[_Iterable[str]] = ..., uncertainty: _Optional[_Iterable[_Union[UncertaintyPart, _Mapping]]] = ..., bandwidth_hz: _Optional[float] = ...) -> None: ...
 
 class AttemptResult(_message.Message):
-    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes", "sensor_events")
+    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes", "sensor_events", "points")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     TRIAL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -365,6 +429,7 @@ class AttemptResult(_message.Message):
     LAST_AVAILABLE_BYTES_FIELD_NUMBER: _ClassVar[int]
     LAST_RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     SENSOR_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     trial_digest: str
     status: Status
@@ -387,7 +452,8 @@ class AttemptResult(_message.Message):
     last_available_bytes: int
     last_rss_bytes: int
     sensor_events: _containers.RepeatedCompositeFieldContainer[SensorEvent]
-    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ..., sensor_events: _Optional[_Iterable[_Union[SensorEvent, _Mapping]]] = ...) -> None: ...
+    points: _containers.RepeatedCompositeFieldContainer[TrainPoint]
+    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ..., sensor_events: _Optional[_Iterable[_Union[SensorEvent, _Mapping]]] = ..., points: _Optional[_Iterable[_Union[TrainPoint, _Mapping]]] = ...) -> None: ...
 
 class Manifest(_message.Message):
     __slots__ = ("attempt_id", "files")

@@ -88,18 +88,24 @@ class Task(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[TaskKind, str]] = ..., metric: _Optional[str] = ..., prompt: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., data: _Optional[_Union[FileRef, _Mapping]] = ..., user_count: _Optional[int] = ..., item_count: _Optional[int] = ..., answer_tokens: _Optional[int] = ...) -> None: ...
 
 class TrainBudget(_message.Message):
-    __slots__ = ("samples", "tokens", "steps", "duration_s", "energy_j")
+    __slots__ = ("samples", "tokens", "steps", "duration_s", "energy_j", "points", "patience_points", "held_out_share")
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     DURATION_S_FIELD_NUMBER: _ClassVar[int]
     ENERGY_J_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    PATIENCE_POINTS_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_SHARE_FIELD_NUMBER: _ClassVar[int]
     samples: int
     tokens: int
     steps: int
     duration_s: float
     energy_j: float
-    def __init__(self, samples: _Optional[int] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., duration_s: _Optional[float] = ..., energy_j: _Optional[float] = ...) -> None: ...
+    points: _containers.RepeatedScalarFieldContainer[float]
+    patience_points: int
+    held_out_share: float
+    def __init__(self, samples: _Optional[int] = ..., tokens: _Optional[int] = ..., steps: _Optional[int] = ..., duration_s: _Optional[float] = ..., energy_j: _Optional[float] = ..., points: _Optional[_Iterable[float]] = ..., patience_points: _Optional[int] = ..., held_out_share: _Optional[float] = ...) -> None: ...
 
 class AttemptBudget(_message.Message):
     __slots__ = ("duration_s", "memory_bytes")
@@ -130,7 +136,7 @@ class Inference(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., new_tokens: _Optional[int] = ..., batch: _Optional[int] = ..., requests: _Optional[int] = ...) -> None: ...
 
 class Trial(_message.Message):
-    __slots__ = ("schema_version", "digest", "protocol", "seed", "repeat", "model", "task", "method", "compression", "history", "budgets", "inference", "dtype", "threads", "factors")
+    __slots__ = ("schema_version", "digest", "protocol", "seed", "repeat", "model", "task", "method", "compression", "history", "budgets", "inference", "dtype", "threads", "factors", "encoder")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +152,7 @@ class Trial(_message.Message):
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
     FACTORS_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     digest: str
     protocol: Protocol
@@ -161,4 +168,5 @@ class Trial(_message.Message):
     dtype: str
     threads: int
     factors: _struct_pb2.Struct
-    def __init__(self, schema_version: _Optional[int] = ..., digest: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., seed: _Optional[int] = ..., repeat: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., method: _Optional[_Union[Choice, _Mapping]] = ..., compression: _Optional[_Union[Choice, _Mapping]] = ..., history: _Optional[int] = ..., budgets: _Optional[_Union[Budgets, _Mapping]] = ..., inference: _Optional[_Union[Inference, _Mapping]] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., factors: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    encoder: Model
+    def __init__(self, schema_version: _Optional[int] = ..., digest: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., seed: _Optional[int] = ..., repeat: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., method: _Optional[_Union[Choice, _Mapping]] = ..., compression: _Optional[_Union[Choice, _Mapping]] = ..., history: _Optional[int] = ..., budgets: _Optional[_Union[Budgets, _Mapping]] = ..., inference: _Optional[_Union[Inference, _Mapping]] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., factors: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., encoder: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
