@@ -10,6 +10,7 @@ them, and its resident memory is part of what it must not disturb.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import NamedTuple, Protocol
 
@@ -25,8 +26,22 @@ VOLTAGE_V = "voltage_v"
 TEMPERATURE_C = "temperature_c"
 MEMORY_BYTES = "memory_bytes"
 PAGE_COUNT = "page_count"
+FREQUENCY_HZ = "frequency_hz"
+# Events since boot: throttling, over-current.
+EVENT_COUNT = "event_count"
+# Bits that the driver sets while something holds a clock down; scale is 1.
+EVENT_REASONS = "event_reasons"
+PROCESS_COUNT = "process_count"
+# Time since boot in which tasks waited for something, such as memory.
+STALL_S = "stall_s"
+# Half of how long a meter took to answer: the reading happened within this of its stamp.
+STAMP_UNCERTAINTY_S = "stamp_uncertainty_s"
 
 POWER_QUANTITIES = (POWER_W, ENERGY_J, CURRENT_A, VOLTAGE_V)
+
+
+# A second at 100 Hz.
+_REOPEN_EVERY = 100
 
 
 class Channel(NamedTuple):
@@ -65,6 +80,13 @@ class Probe(Protocol):
 
     def read_all(self) -> list[int]:
         """Reads every opened channel once; UNREAD or UNREAD + errno where a read failed."""
+
+    def why_unread(self, index: int) -> str:
+        """Says why the channel at this place of `read_all` was UNREAD when it last was.
+
+        The words stay the same as long as the cause does. Costs nothing while
+        sensors answer; asked for once, when a channel falls silent.
+        """
 
     def close(self) -> None:
         """Closes the descriptors; may be called twice."""
@@ -106,30 +128,60 @@ class KeptFile:
         Raises:
             OSError: it does not exist or may not be read.
         """
+        self._path = path
         self._size_bytes = size_bytes
+        self._error = 0
+        self._failure_count = 0
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def read_bytes(self) -> bytes:
         """Returns the file's first bytes, empty when the kernel refuses."""
         try:
             return os.pread(self._fd, self._size_bytes, 0)
-        except OSError:
+        except OSError as error:
+            self._note(error.errno or 0)
             return b""
 
     def read_int(self) -> int:
-        """Returns the number in the file, else UNREAD + errno (ENODATA of a disabled channel)."""
+        """Returns the number in the file, UNREAD when there is none (ENODATA of a disabled channel)."""
         try:
             return int(os.pread(self._fd, self._size_bytes, 0))
         except OSError as error:
-            return UNREAD + (error.errno or 0)
+            self._note(error.errno or 0)
         except ValueError:
-            return UNREAD
+            self._error = 0
+        return UNREAD
+
+    def why_unread(self) -> str:
+        """Says why the last reading that failed did: the kernel's error, or that it was no number."""
+        name = os.path.basename(self._path)
+        if not self._error:
+            return f"{name}: no number in it"
+        return f"{name}: {os.strerror(self._error)} ({errno.errorcode.get(self._error, self._error)})"
 
     def close(self) -> None:
         """Closes the descriptor; may be called twice."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _note(self, code: int) -> None:
+        """Keeps the error; looks now and then whether a device that was removed is back.
+
+        The kernel answers ENODEV for ever on a descriptor of a removed device, even
+        when its driver has been bound again at the same place.
+        """
+        self._error = code
+        if code != errno.ENODEV:
+            return
+        self._failure_count += 1
+        if self._failure_count % _REOPEN_EVERY == 0:
+            try:
+                fresh = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return
+            os.close(self._fd)
+            self._fd = fresh
 
 
 def read_text(path: str) -> str:
@@ -189,6 +241,9 @@ class FileProbe:
 
     def read_all(self) -> list[int]:
         return [file.read_int() for file in self._files]
+
+    def why_unread(self, index: int) -> str:
+        return self._files[index].why_unread()
 
     def close(self) -> None:
         for file in self._files:

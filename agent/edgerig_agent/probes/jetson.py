@@ -71,6 +71,9 @@ class Ina3221:
             values += rail.read(fresh_voltage)
         return values
 
+    def why_unread(self, index: int) -> str:
+        return self._open[index // 2].why_unread(index % 2)
+
     def close(self) -> None:
         for rail in self._open:
             rail.close()
@@ -108,6 +111,9 @@ class _OpenRail:
         if fresh_voltage or self._last_voltage <= LAST_UNREAD:
             self._last_voltage = self._voltage.read_int()
         return current, self._last_voltage
+
+    def why_unread(self, which: int) -> str:
+        return (self._current, self._voltage)[which].why_unread()
 
     def close(self) -> None:
         self._current.close()

@@ -1,6 +1,11 @@
 """Places of the kernel's files, and files that stay open."""
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from edgerig_agent.probes.base import UNREAD, KeptFile, places
 
@@ -35,3 +40,49 @@ def test_what_is_no_number_is_unread(tmp_path: Path) -> None:
     value = file.read_int()
     file.close()
     assert value == UNREAD
+
+
+def test_a_file_without_a_number_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "curr1_input"
+    path.write_text("\n")
+    file = KeptFile(str(path))
+    file.read_int()
+    file.close()
+    assert file.why_unread() == "curr1_input: no number in it"
+
+
+def test_a_reading_that_the_kernel_refuses_is_named_by_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "curr1_input"
+    path.write_text("5\n")
+    file = KeptFile(str(path))
+    monkeypatch.setattr(os, "pread", refuse(errno.ENODATA))
+    value = file.read_int()
+    file.close()
+    assert (value, file.why_unread()) == (UNREAD, "curr1_input: No data available (ENODATA)")
+
+
+def test_a_device_that_was_removed_and_is_back_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "curr1_input"
+    path.write_text("5\n")
+    file = KeptFile(str(path))
+    path.unlink()
+    path.write_text("6\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", refuse(errno.ENODEV))
+        gone = {file.read_int() for _ in range(100)}
+    back = file.read_int()
+    file.close()
+    assert (gone, back) == ({UNREAD}, 6)
+
+
+def refuse(code: int) -> Callable[..., bytes]:
+    """Stands for the kernel's pread, the one thing of a sysfs that a plain file cannot do."""
+
+    def pread(*_: object) -> bytes:
+        raise OSError(code, os.strerror(code))
+
+    return pread
