@@ -19,12 +19,13 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # The newest revision under migrations/versions; a test keeps the two equal.
-HEAD_REVISION = "2026_11_21_first_tables"
+HEAD_REVISION = "2026_11_21_people_and_fleet"
 
 
 class Base(DeclarativeBase):
@@ -56,6 +57,11 @@ class Study(Base):
     exclusions: Mapped[list[Any]]
     device_names: Mapped[list[str]]
     device_labels: Mapped[list[str]]
+    # Who submitted it; empty for the machine's own operator.
+    owner: Mapped[str] = mapped_column(default="", server_default="")
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    # Empty, or `golden`: trials that say whether a device is still what it was.
+    purpose: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class StudyBlob(Base):
@@ -261,6 +267,8 @@ class EnrollToken(Base):
     sha256: Mapped[str] = mapped_column(unique=True)
     expires_unix_s: Mapped[float]
     used_unix_s: Mapped[float | None]
+    # Whether it may replace a live certificate.
+    replace: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Certificate(Base):
@@ -271,6 +279,128 @@ class Certificate(Base):
     issued_unix_s: Mapped[float]
     not_after_unix_s: Mapped[float]
     revoked_unix_s: Mapped[float | None]
+    revoked_reason: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class DeviceIntent(Base):
+    """What the inventory says of a device."""
+
+    __tablename__ = "device_intent"
+
+    # Not a key of `device`: intent may come first and outlive the device.
+    device_id: Mapped[str] = mapped_column(primary_key=True)
+    # The message edgerig.v1.DeclaredDevice, serialised.
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    applied_unix_s: Mapped[float]
+    applied_by: Mapped[str]
+
+
+class DeviceAdmin(Base):
+    """What people want of a device; no row = active."""
+
+    __tablename__ = "device_admin"
+
+    device_id: Mapped[str] = mapped_column(
+        ForeignKey("device.device_id", ondelete="CASCADE"), primary_key=True
+    )
+    # drain, maintenance or hold
+    mode: Mapped[str]
+    owner: Mapped[str]
+    reason: Mapped[str]
+    since_unix_s: Mapped[float]
+    until_unix_s: Mapped[float | None]
+
+
+class DeviceHealth(Base):
+    """What the golden trials of a device say; no row = unknown."""
+
+    __tablename__ = "device_health"
+
+    device_id: Mapped[str] = mapped_column(
+        ForeignKey("device.device_id", ondelete="CASCADE"), primary_key=True
+    )
+    # unknown, good or quarantined
+    state: Mapped[str]
+    reason: Mapped[str]
+    since_unix_s: Mapped[float]
+    # Points before this one are no longer what is normal.
+    baseline_after_unix_s: Mapped[float]
+
+
+class HealthPoint(Base):
+    """One figure of one golden trial, and how the control chart judged it."""
+
+    __tablename__ = "health_point"
+
+    point_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.device_id", ondelete="CASCADE"))
+    attempt_id: Mapped[str]
+    at_unix_s: Mapped[float]
+    # Name, phase and statistic of the measurement, joined by '/'.
+    figure: Mapped[str]
+    source: Mapped[str]
+    environment_digest: Mapped[str]
+    value: Mapped[float]
+    # learning, steady or drifted
+    verdict: Mapped[str]
+    detail: Mapped[str]
+
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "figure", "source"),
+        Index("ix_health_point_device_id_at_unix_s", "device_id", "at_unix_s"),
+    )
+
+
+class Person(Base):
+    """Somebody who may use the controller from a machine of their own."""
+
+    __tablename__ = "person"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    # viewer or operator
+    role: Mapped[str]
+    added_unix_s: Mapped[float]
+    revoked_unix_s: Mapped[float | None]
+
+
+class PersonToken(Base):
+    __tablename__ = "person_token"
+
+    token_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(ForeignKey("person.name", ondelete="CASCADE"))
+    role: Mapped[str]
+    sha256: Mapped[str] = mapped_column(unique=True)
+    expires_unix_s: Mapped[float]
+    used_unix_s: Mapped[float | None]
+
+
+class PersonCertificate(Base):
+    __tablename__ = "person_certificate"
+
+    serial: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(ForeignKey("person.name", ondelete="CASCADE"), index=True)
+    role: Mapped[str]
+    issued_unix_s: Mapped[float]
+    not_after_unix_s: Mapped[float]
+    revoked_unix_s: Mapped[float | None]
+
+
+class Audit(Base):
+    """Who changed what, and who was refused. The database itself refuses to change or remove rows."""
+
+    __tablename__ = "audit"
+
+    entry_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at_unix_s: Mapped[float]
+    who: Mapped[str]
+    role: Mapped[str]
+    what: Mapped[str]
+    subject: Mapped[str]
+    outcome: Mapped[str]
+    detail: Mapped[str]
+
+    # Without it SQLite may give the id of the last, lost row again.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
 
 class Event(Base):
