@@ -7,16 +7,22 @@ W0 every contrast is truly zero, so `supported` (also the negligible kind) is a
 false finding, and an interval that excludes zero a miss.
 
 The random numbers come from the commit, so that nobody picks a lucky seed;
-`--seed` repeats a run of another commit.
+`--seed` repeats a run of another commit. Every replay has random numbers of its
+own, so `--jobs` changes how long it takes and nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import binomtest
@@ -33,6 +39,7 @@ REPLAYS = {"W0": 2000}
 OTHER_REPLAYS = 400
 SUPPORT = (Verdict.SUPPORTED.value, Verdict.NEGLIGIBLE.value)
 ALPHA, LOWEST, HIGHEST, FOUND = 0.05, 0.93, 0.97, 0.75
+Result = TypeVar("Result")
 
 
 def main() -> int:
@@ -40,6 +47,7 @@ def main() -> int:
     parser.add_argument("--worlds", default="all", help="all, or names separated by commas: W0,W3")
     parser.add_argument("--replays", type=int, help="replays of each world, instead of 2,000 for W0 and 400")
     parser.add_argument("--seed", type=int, help="instead of the one drawn from the commit")
+    parser.add_argument("--jobs", type=int, default=cores(), help="processes; by default one per core")
     return report.run("verdicts", measure, parser)
 
 
@@ -50,12 +58,14 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
         raise CouldNotRunError(f"there is no world {unknown[0]!r}; there are {', '.join(WORLDS)}")
     if arguments.replays is not None and arguments.replays < 1:
         raise CouldNotRunError("--replays must be 1 or more")
+    if arguments.jobs < 1:
+        raise CouldNotRunError("--jobs must be 1 or more")
     seed = commit_seed() if arguments.seed is None else arguments.seed
     figures = [Figure("seed", seed, "")]
     for name in names:
         replays = arguments.replays or REPLAYS.get(name, OTHER_REPLAYS)
         report.progress(f"{name}: {replays} replays")
-        found = JUDGES[name](WORLDS[name], replays, list(studies(WORLDS[name], replays, seed)))
+        found = JUDGES[name](WORLDS[name], replays, studies(name, replays, seed, arguments.jobs))
         # A long run says what it has so far.
         report.progress(report.table(report.document(name, found)))
         figures += found
@@ -74,12 +84,29 @@ def commit_seed() -> int:
     return int(shown.stdout.strip()[:8], 16)
 
 
-def studies(world: World, replays: int, seed: int) -> Iterator[dict[str, Guideline]]:
+def studies(name: str, replays: int, seed: int, jobs: int) -> list[dict[str, Guideline]]:
     """Draws and judges one study per replay."""
-    claims = registered()
-    for replay in range(replays):
-        rng = np.random.default_rng([seed, int(world.name[1:]), replay])
-        yield {found.claim_id: found for found in judge_family(records_of(world, rng), claims)}
+    return list(spread(partial(judged, name, seed), replays, jobs))
+
+
+def judged(name: str, seed: int, replay: int) -> dict[str, Guideline]:
+    rng = np.random.default_rng([seed, int(name[1:]), replay])
+    return {found.claim_id: found for found in judge_family(records_of(WORLDS[name], rng), registered())}
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def spread(work: Callable[[int], Result], replays: int, jobs: int) -> Iterator[Result]:
+    """Does all replays in this process, or in several of one thread each; in the order of the replays."""
+    if jobs == 1:
+        yield from map(work, range(replays))
+        return
+    # The linear algebra of a fresh process reads these: threads of several processes would only fight.
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(work, range(replays), chunksize=max(1, min(20, replays // (4 * jobs))))
 
 
 def no_effect(world: World, replays: int, found: list[dict[str, Guideline]]) -> list[Figure]:

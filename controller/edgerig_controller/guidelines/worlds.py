@@ -172,14 +172,20 @@ def _noise(
     world: World, configs: tuple[Config, ...], user_of_item: Codes, rng: np.random.Generator
 ) -> Floats:
     """Returns configurations x items x seeds."""
-    trains = np.array([level(c, "method.kind") not in ("none", "rag") for c in configs], dtype=np.float64)
+    trains = np.array([level(c, "method.kind") not in ("none", "rag") for c in configs])
     n, items, seeds = len(configs), len(user_of_item), world.seeds
     user = USER_SD * rng.standard_normal(world.users) + LIKING_SD * rng.standard_normal((n, world.users))
     fixed = user[:, user_of_item] + ITEM_SD * rng.standard_normal((n, items))
     seed = SEED_SD * rng.standard_normal((n, 1, seeds))
     luck = LUCK_SD * rng.standard_normal((n, world.users, seeds))[:, user_of_item]
-    rest = REST_SD * rng.standard_normal((n, items, seeds))
-    return np.asarray(fixed[:, :, None] + trains[:, None, None] * (seed + luck + rest))
+    # In place: with 4,000 items on 14 tasks the copies cost more than the draws.
+    scores = rng.standard_normal((n, items, seeds))
+    scores *= REST_SD
+    scores += luck
+    scores += seed
+    scores[~trains] = 0.0
+    scores += fixed[:, :, None]
+    return scores
 
 
 def _runs(task: str, runs: int, configs: tuple[Config, ...], rng: np.random.Generator) -> RunTable:
