@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -184,7 +184,8 @@ def rmse_contrast(table: ScoreTable, pair: Mapping[str, float], draws: int) -> C
     drawn = Draws.of(sums.shape[1], sums.shape[2], draws=draws)
     weights = -np.array([pair[name] for name in names])
     items = len(table.user_of_item)
-    return corpus_contrast(table.task, sums, weights, rmse, drawn, n_items=items, unit="rating")
+    found = corpus_contrast(table.task, sums, weights, rmse, drawn, n_items=items, unit="rating")
+    return replace(found, weights=dict(pair))
 
 
 def _words(selector: Mapping[str, Any]) -> str:

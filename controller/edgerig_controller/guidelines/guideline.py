@@ -1,26 +1,85 @@
-"""The guideline object: a claim, its verdict, its scope and its evidence, and the sentence it may say.
+"""The guideline object: a claim, its verdict, its scope, its evidence, and the sentence it may say.
 
-The sentence is made from the verdict, so that prose cannot outrun evidence.
 All claims of a family are judged together, because their intervals depend on
-how many there are (Holm). Pure; the caller adds digests and attempt ids.
+how many there are (Holm). Pure; where the records come from (`Origin`) is
+added by the caller that read them. The document's schema is in `document`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from edgerig_controller.guidelines.claims import LOG_RATIO, Claim
+from edgerig_controller.guidelines.document import SCHEMA, SCHEMA_VERSION
 from edgerig_controller.guidelines.effects import Effect
 from edgerig_controller.guidelines.hypotheses import Finding
-from edgerig_controller.guidelines.matching import StudyRecords
-from edgerig_controller.guidelines.multiplicity import holm, holm_levels
-from edgerig_controller.guidelines.resources import percent
+from edgerig_controller.guidelines.matching import StudyRecords, level
+from edgerig_controller.guidelines.meta import p_value
+from edgerig_controller.guidelines.multiplicity import benjamini_hochberg, holm, holm_levels
+from edgerig_controller.guidelines.scores import Config, Contrast
 from edgerig_controller.guidelines.verdict import Evidence, Interval, Judgement, Verdict, judge
+from edgerig_controller.guidelines.wording import TEMPLATES, statement
+
+__all__ = ["INSTRUMENT_CHECK", "SCHEMA", "Guideline", "judge_family"]
 
 LEVEL, TOST_LEVEL = 0.95, 0.90
 INSTRUMENT_CHECK = "instrument check"
+ESTIMANDS = {
+    "points": "mean over seeds of the mean over users of the mean over items, times 100, paired on the same "
+    "users, items and seeds; mean over tasks as a random effect",
+    LOG_RATIO: "difference of the mean logarithms of a figure of runs; mean over tasks and devices as a "
+    "random effect",
+    "rating": "difference of the RMSE of all items on the rating's scale; mean over tasks as a random effect",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """The effect on one task (and device, where the figure is a device's); no verdict rests on it alone.
+
+    `p_bh` is adjusted over the places of the claim after Benjamini and Hochberg.
+    """
+
+    task: str
+    device: str
+    estimate: float
+    interval_95: Interval | None
+    p_bh: float | None
+    n_users: int
+    n_items: int
+    n_seeds: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What was covered, and therefore all that the statement is about."""
+
+    tasks: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    # Factor -> levels that occur on either side.
+    ranges: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which records, code and registration a guideline comes from; empty where records were simulated.
+
+    `first_run_unix_s` is the earliest start of a run that entered; with
+    `registered_unix_s` at or before it the claim is pre-registered.
+    """
+
+    family: str = ""
+    studies: tuple[Mapping[str, str], ...] = ()
+    run_ids: tuple[str, ...] = ()
+    data_sha256: str = ""
+    config_sha256: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
+    registered_unix_s: float | None = None
+    first_run_unix_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -28,16 +87,20 @@ class Guideline:
     """What may be said about one claim; figures in `unit`, positive = the claim's side.
 
     `interval` is the Holm-adjusted one that the verdict rests on, `interval_95`
-    the same contrast taken alone.
+    the same contrast taken alone. `contrast` maps configurations to weights.
     """
 
     claim_id: str
     source: str
+    template: str
     statement: str
     label: str
     verdict: str
     strongly: bool
     reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    estimand: str
+    contrast: Mapping[str, float]
     unit: str
     delta: float
     estimate: float | None
@@ -47,20 +110,25 @@ class Guideline:
     mde: float | None
     needed: Mapping[str, int | None] | None
     prediction: Interval | None
+    heterogeneity_p: float | None
     n_users: int
     n_items: int
     n_seeds: int
+    k_of_t: tuple[int, int]
     tasks: tuple[str, ...]
+    places: tuple[Place, ...]
     positive_tasks: int
     negative_tasks: int
     counterexamples: tuple[str, ...]
+    scope: Scope
     hardware: str
     preregistered: bool
+    origin: Origin
     facts: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         """Returns the object of the JSON document (`SCHEMA`)."""
-        return {"guideline": 1, **asdict(self)}
+        return {"guideline": SCHEMA_VERSION, **asdict(self)}
 
 
 def judge_family(
@@ -71,13 +139,29 @@ def judge_family(
     Claims without data stay in the family's size: they were registered, and
     whether their cells fail must not change the level of the others.
     """
-    findings = [claim.measure(records, claim.delta) for claim in claims]
+    findings = [_with_seeds(records, claim.measure(records, claim.delta)) for claim in claims]
     p_values = [1.0 if found.effect is None else found.effect.p for found in findings]
     rows = zip(claims, findings, holm(p_values), holm_levels(p_values), strict=True)
     return tuple(
         _guideline(records, claim, found, adjusted, level, preregistered)
         for claim, found, adjusted, level in rows
     )
+
+
+def _with_seeds(records: StudyRecords, found: Finding) -> Finding:
+    """Takes an effect back that rests on one training seed: its interval lacks the luck of that seed."""
+    if found.effect is None:
+        return found
+    trained = {config.config_id for config in records.configs if config.facts.get("trains")}
+    lonely = [
+        entry.task
+        for entry in found.effect.contrasts
+        if entry.n_seeds == 1 and entry.unit != LOG_RATIO and trained & set(entry.weights)
+    ]
+    if not lonely:
+        return found
+    reason = f"one seed for configurations that train ({', '.join(lonely)}): the luck of a seed is unknown"
+    return replace(found, effect=None, missing=(reason,), alternates=())
 
 
 def _guideline(
@@ -94,20 +178,34 @@ def _guideline(
         check = ("a second measure of difficulty supports it", agreeing)
         evidence = replace(evidence, checks=(*evidence.checks, check))
     judgement = judge(evidence, equivalence=claim.equivalence)
+    return _object(records, claim, found, evidence, judgement, adjusted, preregistered)
+
+
+def _object(
+    records: StudyRecords,
+    claim: Claim,
+    found: Finding,
+    evidence: Evidence,
+    judgement: Judgement,
+    adjusted: float,
+    preregistered: bool,
+) -> Guideline:
     effect = found.effect
     contrasts = effect.contrasts if effect else ()
-    negative = tuple(
-        entry.task for entry in contrasts if (bounds := entry.interval(LEVEL)) is not None and bounds[1] < 0
-    )
     tasks = tuple(dict.fromkeys(entry.task for entry in contrasts))
+    involved = _involved(records, contrasts)
     return Guideline(
         claim_id=claim.claim_id,
         source=claim.source,
-        statement=statement(claim, judgement, effect, evidence.interval, len(tasks)),
-        label=INSTRUMENT_CHECK if records.instrument_check else "",
+        template=TEMPLATES[judgement.verdict],
+        statement=statement(claim, judgement, effect, evidence.interval, tasks),
+        label=_label(records, involved),
         verdict=judgement.verdict.value,
         strongly=judgement.strongly,
         reasons=judgement.reasons,
+        notes=tuple(dict.fromkeys(f"{entry.task}: {entry.note}" for entry in contrasts if entry.note)),
+        estimand=ESTIMANDS.get(claim.unit, claim.unit),
+        contrast=_weights(contrasts),
         unit=claim.unit,
         delta=claim.delta,
         estimate=evidence.estimate,
@@ -117,16 +215,79 @@ def _guideline(
         mde=judgement.mde,
         needed=None if judgement.needed is None else asdict(judgement.needed),
         prediction=evidence.prediction,
+        heterogeneity_p=evidence.heterogeneity_p,
         n_users=sum(entry.n_users for entry in contrasts),
         n_items=sum(entry.n_items for entry in contrasts),
         n_seeds=min((entry.n_seeds for entry in contrasts), default=0),
+        k_of_t=(sum(entry.estimate > 0 for entry in contrasts), len(contrasts)),
         tasks=tasks,
+        places=_places(contrasts),
         positive_tasks=evidence.positive_tasks,
         negative_tasks=evidence.negative_tasks,
-        counterexamples=negative,
+        counterexamples=tuple(
+            entry.task for entry in contrasts if (b := entry.interval(LEVEL)) is not None and b[1] < 0
+        ),
+        scope=_scope(contrasts, involved),
         hardware="emulated" if _emulated(records) else "measured",
         preregistered=preregistered,
+        origin=Origin(),
         facts=found.facts,
+    )
+
+
+def _involved(records: StudyRecords, contrasts: Sequence[Contrast]) -> list[Config]:
+    names = {name for entry in contrasts for name in entry.weights}
+    return [config for config in records.configs if config.config_id in names]
+
+
+def _label(records: StudyRecords, involved: Sequence[Config]) -> str:
+    """Labels a claim whose models only test the instrument."""
+    only_starters = bool(involved) and all(
+        str(config.factors.get("model", "")).startswith("starter/") for config in involved
+    )
+    return INSTRUMENT_CHECK if records.instrument_check or only_starters else ""
+
+
+def _weights(contrasts: Sequence[Contrast]) -> dict[str, float]:
+    """Returns the weights of the contrast; of contrasts that differ by task, those of each."""
+    total: dict[str, float] = {}
+    for entry in contrasts:
+        total |= entry.weights
+    return dict(sorted(total.items()))
+
+
+def _places(contrasts: Sequence[Contrast]) -> tuple[Place, ...]:
+    tested = [
+        None if entry.se is None or entry.df is None else p_value(entry.estimate, entry.se, entry.df)
+        for entry in contrasts
+    ]
+    adjusted = iter(benjamini_hochberg([p for p in tested if p is not None]))
+    return tuple(
+        Place(
+            task=entry.task,
+            device=entry.device,
+            estimate=entry.estimate,
+            interval_95=entry.interval(LEVEL),
+            p_bh=None if p is None else next(adjusted),
+            n_users=entry.n_users,
+            n_items=entry.n_items,
+            n_seeds=entry.n_seeds,
+            note=entry.note,
+        )
+        for entry, p in zip(contrasts, tested, strict=True)
+    )
+
+
+def _scope(contrasts: Sequence[Contrast], involved: Sequence[Config]) -> Scope:
+    ranges: dict[str, tuple[Any, ...]] = {}
+    for name in sorted({name for config in involved for name in config.factors} - {"model"}):
+        found = {str(value): value for config in involved if (value := level(config, name)) is not None}
+        ranges[name] = tuple(found[key] for key in sorted(found))
+    return Scope(
+        tasks=tuple(dict.fromkeys(entry.task.removesuffix(f" on {entry.device}") for entry in contrasts)),
+        models=tuple(sorted({str(config.factors.get("model", "")) for config in involved})),
+        devices=tuple(sorted({entry.device for entry in contrasts if entry.device})),
+        ranges=ranges,
     )
 
 
@@ -156,79 +317,3 @@ def _evidence(
 
 def _emulated(records: StudyRecords) -> bool:
     return bool(records.tasks) and all(task.emulated for task in records.tasks)
-
-
-def statement(
-    claim: Claim, judgement: Judgement, effect: Effect | None, interval: Interval | None, n_tasks: int
-) -> str:
-    """Words what may be said; only a decided verdict states the claim."""
-    if effect is None or interval is None or judgement.verdict is Verdict.NOT_TESTED:
-        return f"Not tested: whether {claim.subject} ({'; '.join(judgement.reasons)})."
-    where = f"On the {n_tasks} tasks measured" if n_tasks != 1 else "On the one task measured"
-    figure = _figure(effect.estimate, interval, claim)
-    margin = _size(claim.delta, claim)
-    sentences = {
-        Verdict.SUPPORTED: f"{where}, {claim.subject}: {figure}.",
-        Verdict.NEGLIGIBLE: f"{where}, {claim.subject}, by less than the {margin} that matter: {figure}.",
-        Verdict.EQUIVALENT: f"{where}, not by {margin} is it so that {claim.subject}: {figure}.",
-        Verdict.CONTRADICTED: f"{where}, it is not so that {claim.subject}; the opposite holds: {figure}.",
-        Verdict.HETEROGENEOUS: f"{where}, whether {claim.subject} depends on the task: {figure}.",
-        Verdict.DEFINITION_DEPENDENT: (
-            f"{where}, whether {claim.subject} depends on how it is defined or is not complete: {figure}."
-        ),
-    }
-    if judgement.verdict is Verdict.UNDERPOWERED:
-        return f"We could not tell whether {claim.subject}: {figure}.{_settle(judgement)}"
-    return sentences[judgement.verdict]
-
-
-def _settle(judgement: Judgement) -> str:
-    needed = judgement.needed
-    if needed is None:
-        return ""
-    counts = {"items per task": needed.items, "seeds": needed.seeds, "tasks": needed.tasks}
-    ways = [f"{count:,} more {name}" for name, count in counts.items() if count]
-    return f" By projection, any one of these would: {', '.join(ways)}." if ways else ""
-
-
-def _size(value: float, claim: Claim) -> str:
-    return f"{percent(value):.3g} %" if claim.unit == LOG_RATIO else f"{value:.3g} {claim.unit}"
-
-
-def _figure(estimate: float, interval: Interval, claim: Claim) -> str:
-    if claim.unit == LOG_RATIO:
-        low, high = percent(interval[0]), percent(interval[1])
-        return f"{percent(estimate):+.3g} % (from {low:+.3g} to {high:+.3g})"
-    return f"{estimate:+.3g} {claim.unit} (from {interval[0]:+.3g} to {interval[1]:+.3g})"
-
-
-_NUMBER, _INTERVAL = (
-    {"type": ["number", "null"]},
-    {"type": ["array", "null"], "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
-)
-_TEXTS = {"type": "array", "items": {"type": "string"}}
-_PROPERTIES: dict[str, Any] = {
-    "guideline": {"const": 1},
-    "verdict": {"enum": [verdict.value for verdict in Verdict]},
-    "needed": {"type": ["object", "null"]},
-    "facts": {"type": "object"},
-    **{name: {"type": "string"} for name in ("claim_id", "source", "statement", "label", "unit")},
-    "hardware": {"enum": ["measured", "emulated"]},
-    **{name: {"type": "boolean"} for name in ("strongly", "preregistered")},
-    **dict.fromkeys(("reasons", "tasks", "counterexamples"), _TEXTS),
-    **dict.fromkeys(("estimate", "p_adjusted", "mde"), _NUMBER),
-    "delta": {"type": "number", "exclusiveMinimum": 0},
-    **dict.fromkeys(("interval", "interval_95", "prediction"), _INTERVAL),
-    **{
-        name: {"type": "integer", "minimum": 0}
-        for name in ("n_users", "n_items", "n_seeds", "positive_tasks", "negative_tasks")
-    },
-}
-SCHEMA: dict[str, Any] = {
-    "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "An edgerig guideline",
-    "type": "object",
-    "additionalProperties": False,
-    "required": sorted(_PROPERTIES),
-    "properties": _PROPERTIES,
-}

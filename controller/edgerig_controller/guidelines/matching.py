@@ -40,6 +40,8 @@ class TaskEvidence:
     failed: tuple[FailedCell, ...] = ()
     difficulty: Mapping[str, float] | None = None
     emulated: bool = False
+    # Name of the item score; '' where it is not known.
+    metric: str = ""
 
 
 @dataclass(frozen=True)

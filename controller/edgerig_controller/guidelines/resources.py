@@ -89,6 +89,8 @@ def log_contrast(table: RunTable, figure: str, weights: Mapping[str, float]) -> 
         n_seeds=fewest,
         components=None,
         note=note,
+        weights=dict(weights),
+        device=table.device,
     )
 
 

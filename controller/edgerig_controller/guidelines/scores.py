@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,9 @@ class Contrast:
     n_seeds: int
     components: tuple[float, float, float] | None
     note: str
+    # What was contrasted, by configuration, and on which device where that matters.
+    weights: Mapping[str, float] = field(default_factory=dict)
+    device: str = ""
 
     def interval(self, level: float) -> tuple[float, float] | None:
         """Returns estimate ± t(df) SE, or None where there is no standard error."""
@@ -192,7 +195,9 @@ class ScoreTable:
         if unknown:
             raise ValueError(f"task {self.task!r} has no configuration {sorted(unknown)[0]!r}")
         found = self.user_means(weights)
-        return None if found is None else contrast_of_means(self.task, found, scale=scale)
+        if found is None:
+            return None
+        return replace(contrast_of_means(self.task, found, scale=scale), weights=dict(weights))
 
 
 def contrast_of_means(task: str, found: UserMeans, *, scale: float = POINTS) -> Contrast:
