@@ -256,7 +256,7 @@ class TrainPoint(_message.Message):
     def __init__(self, index: _Optional[int] = ..., budget_share: _Optional[float] = ..., steps: _Optional[int] = ..., samples: _Optional[int] = ..., tokens: _Optional[int] = ..., duration_s: _Optional[float] = ..., held_out_loss: _Optional[float] = ..., score: _Optional[float] = ..., item_count: _Optional[int] = ..., t_mono_ns: _Optional[int] = ..., energy: _Optional[_Iterable[_Union[PointEnergy, _Mapping]]] = ...) -> None: ...
 
 class WorkerFacts(_message.Message):
-    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by", "train_kept_point", "train_energy_j", "train_energy_source", "train_energy_resolution_s")
+    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by", "train_kept_point", "train_energy_j", "train_energy_source", "train_energy_resolution_s", "warmup_request_count", "warmup_settled", "block_settled")
     PYTHON_FIELD_NUMBER: _ClassVar[int]
     TORCH_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMERS_FIELD_NUMBER: _ClassVar[int]
@@ -277,6 +277,9 @@ class WorkerFacts(_message.Message):
     TRAIN_ENERGY_J_FIELD_NUMBER: _ClassVar[int]
     TRAIN_ENERGY_SOURCE_FIELD_NUMBER: _ClassVar[int]
     TRAIN_ENERGY_RESOLUTION_S_FIELD_NUMBER: _ClassVar[int]
+    WARMUP_REQUEST_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WARMUP_SETTLED_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_SETTLED_FIELD_NUMBER: _ClassVar[int]
     python: str
     torch: str
     transformers: str
@@ -297,7 +300,10 @@ class WorkerFacts(_message.Message):
     train_energy_j: float
     train_energy_source: str
     train_energy_resolution_s: float
-    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ..., train_kept_point: _Optional[int] = ..., train_energy_j: _Optional[float] = ..., train_energy_source: _Optional[str] = ..., train_energy_resolution_s: _Optional[float] = ...) -> None: ...
+    warmup_request_count: int
+    warmup_settled: bool
+    block_settled: bool
+    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ..., train_kept_point: _Optional[int] = ..., train_energy_j: _Optional[float] = ..., train_energy_source: _Optional[str] = ..., train_energy_resolution_s: _Optional[float] = ..., warmup_request_count: _Optional[int] = ..., warmup_settled: bool = ..., block_settled: bool = ...) -> None: ...
 
 class WorkerFailure(_message.Message):
     __slots__ = ("failure_class", "message", "traceback", "phase")
@@ -406,7 +412,7 @@ class Measurement(_message.Message):
     def __init__(self, name: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., statistic: _Optional[str] = ..., value: _Optional[float] = ..., unavailable_reason: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., interval_kind: _Optional[str] = ..., boundary: _Optional[_Union[Boundary, str]] = ..., source: _Optional[str] = ..., method: _Optional[str] = ..., sample_count: _Optional[int] = ..., effective_rate_hz: _Optional[float] = ..., coverage: _Optional[float] = ..., flags: _Optional[_Iterable[str]] = ..., uncertainty: _Optional[_Iterable[_Union[UncertaintyPart, _Mapping]]] = ..., bandwidth_hz: _Optional[float] = ...) -> None: ...
 
 class AttemptResult(_message.Message):
-    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes", "sensor_events", "points")
+    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes", "sensor_events", "points", "protocol_record")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     TRIAL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -430,6 +436,7 @@ class AttemptResult(_message.Message):
     LAST_RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     SENSOR_EVENTS_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_RECORD_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     trial_digest: str
     status: Status
@@ -453,7 +460,78 @@ class AttemptResult(_message.Message):
     last_rss_bytes: int
     sensor_events: _containers.RepeatedCompositeFieldContainer[SensorEvent]
     points: _containers.RepeatedCompositeFieldContainer[TrainPoint]
-    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ..., sensor_events: _Optional[_Iterable[_Union[SensorEvent, _Mapping]]] = ..., points: _Optional[_Iterable[_Union[TrainPoint, _Mapping]]] = ...) -> None: ...
+    protocol_record: ProtocolRecord
+    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ..., sensor_events: _Optional[_Iterable[_Union[SensorEvent, _Mapping]]] = ..., points: _Optional[_Iterable[_Union[TrainPoint, _Mapping]]] = ..., protocol_record: _Optional[_Union[ProtocolRecord, _Mapping]] = ...) -> None: ...
+
+class AppliedSetting(_message.Message):
+    __slots__ = ("name", "before", "during")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    DURING_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    before: str
+    during: str
+    def __init__(self, name: _Optional[str] = ..., before: _Optional[str] = ..., during: _Optional[str] = ...) -> None: ...
+
+class ZoneTemperature(_message.Message):
+    __slots__ = ("source", "temperature_c", "base_c")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_C_FIELD_NUMBER: _ClassVar[int]
+    BASE_C_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    temperature_c: float
+    base_c: float
+    def __init__(self, source: _Optional[str] = ..., temperature_c: _Optional[float] = ..., base_c: _Optional[float] = ...) -> None: ...
+
+class DeviceConditions(_message.Message):
+    __slots__ = ("t_mono_ns", "temperatures", "load1", "swap_total_bytes", "swap_used_bytes", "disk_free_bytes", "power_mode", "cpu_governor", "clock_limits", "clocks_pinned", "fans", "foreign_gpu_processes", "unknown")
+    T_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURES_FIELD_NUMBER: _ClassVar[int]
+    LOAD1_FIELD_NUMBER: _ClassVar[int]
+    SWAP_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SWAP_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    POWER_MODE_FIELD_NUMBER: _ClassVar[int]
+    CPU_GOVERNOR_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_LIMITS_FIELD_NUMBER: _ClassVar[int]
+    CLOCKS_PINNED_FIELD_NUMBER: _ClassVar[int]
+    FANS_FIELD_NUMBER: _ClassVar[int]
+    FOREIGN_GPU_PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    t_mono_ns: int
+    temperatures: _containers.RepeatedCompositeFieldContainer[ZoneTemperature]
+    load1: float
+    swap_total_bytes: int
+    swap_used_bytes: int
+    disk_free_bytes: int
+    power_mode: str
+    cpu_governor: str
+    clock_limits: _containers.RepeatedScalarFieldContainer[str]
+    clocks_pinned: bool
+    fans: _containers.RepeatedScalarFieldContainer[str]
+    foreign_gpu_processes: _containers.RepeatedScalarFieldContainer[str]
+    unknown: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, t_mono_ns: _Optional[int] = ..., temperatures: _Optional[_Iterable[_Union[ZoneTemperature, _Mapping]]] = ..., load1: _Optional[float] = ..., swap_total_bytes: _Optional[int] = ..., swap_used_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., power_mode: _Optional[str] = ..., cpu_governor: _Optional[str] = ..., clock_limits: _Optional[_Iterable[str]] = ..., clocks_pinned: bool = ..., fans: _Optional[_Iterable[str]] = ..., foreign_gpu_processes: _Optional[_Iterable[str]] = ..., unknown: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ProtocolRecord(_message.Message):
+    __slots__ = ("before", "after", "waited_s", "cooldown_s", "cooled", "broken", "settings", "not_restored")
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    WAITED_S_FIELD_NUMBER: _ClassVar[int]
+    COOLDOWN_S_FIELD_NUMBER: _ClassVar[int]
+    COOLED_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    NOT_RESTORED_FIELD_NUMBER: _ClassVar[int]
+    before: DeviceConditions
+    after: DeviceConditions
+    waited_s: float
+    cooldown_s: float
+    cooled: bool
+    broken: _containers.RepeatedScalarFieldContainer[str]
+    settings: _containers.RepeatedCompositeFieldContainer[AppliedSetting]
+    not_restored: str
+    def __init__(self, before: _Optional[_Union[DeviceConditions, _Mapping]] = ..., after: _Optional[_Union[DeviceConditions, _Mapping]] = ..., waited_s: _Optional[float] = ..., cooldown_s: _Optional[float] = ..., cooled: bool = ..., broken: _Optional[_Iterable[str]] = ..., settings: _Optional[_Iterable[_Union[AppliedSetting, _Mapping]]] = ..., not_restored: _Optional[str] = ...) -> None: ...
 
 class Manifest(_message.Message):
     __slots__ = ("attempt_id", "files")

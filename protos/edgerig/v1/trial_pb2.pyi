@@ -135,8 +135,44 @@ class Inference(_message.Message):
     requests: int
     def __init__(self, prompt_tokens: _Optional[int] = ..., new_tokens: _Optional[int] = ..., batch: _Optional[int] = ..., requests: _Optional[int] = ...) -> None: ...
 
+class DeviceSettings(_message.Message):
+    __slots__ = ("power_mode", "jetson_clocks", "gpu_clock_mhz", "cpu_governor")
+    POWER_MODE_FIELD_NUMBER: _ClassVar[int]
+    JETSON_CLOCKS_FIELD_NUMBER: _ClassVar[int]
+    GPU_CLOCK_MHZ_FIELD_NUMBER: _ClassVar[int]
+    CPU_GOVERNOR_FIELD_NUMBER: _ClassVar[int]
+    power_mode: str
+    jetson_clocks: bool
+    gpu_clock_mhz: int
+    cpu_governor: str
+    def __init__(self, power_mode: _Optional[str] = ..., jetson_clocks: bool = ..., gpu_clock_mhz: _Optional[int] = ..., cpu_governor: _Optional[str] = ...) -> None: ...
+
+class ProtocolOverrides(_message.Message):
+    __slots__ = ("idle_s", "warmup_most", "block_s", "block_requests", "sustained_s", "wait_s", "cooldown_s", "temperature_margin_c", "load_share", "settle_s")
+    IDLE_S_FIELD_NUMBER: _ClassVar[int]
+    WARMUP_MOST_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_S_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    SUSTAINED_S_FIELD_NUMBER: _ClassVar[int]
+    WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    COOLDOWN_S_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_MARGIN_C_FIELD_NUMBER: _ClassVar[int]
+    LOAD_SHARE_FIELD_NUMBER: _ClassVar[int]
+    SETTLE_S_FIELD_NUMBER: _ClassVar[int]
+    idle_s: float
+    warmup_most: int
+    block_s: float
+    block_requests: int
+    sustained_s: float
+    wait_s: float
+    cooldown_s: float
+    temperature_margin_c: float
+    load_share: float
+    settle_s: float
+    def __init__(self, idle_s: _Optional[float] = ..., warmup_most: _Optional[int] = ..., block_s: _Optional[float] = ..., block_requests: _Optional[int] = ..., sustained_s: _Optional[float] = ..., wait_s: _Optional[float] = ..., cooldown_s: _Optional[float] = ..., temperature_margin_c: _Optional[float] = ..., load_share: _Optional[float] = ..., settle_s: _Optional[float] = ...) -> None: ...
+
 class Trial(_message.Message):
-    __slots__ = ("schema_version", "digest", "protocol", "seed", "repeat", "model", "task", "method", "compression", "history", "budgets", "inference", "dtype", "threads", "factors", "encoder")
+    __slots__ = ("schema_version", "digest", "protocol", "seed", "repeat", "model", "task", "method", "compression", "history", "budgets", "inference", "dtype", "threads", "factors", "encoder", "settings", "protocol_overrides")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +189,8 @@ class Trial(_message.Message):
     THREADS_FIELD_NUMBER: _ClassVar[int]
     FACTORS_FIELD_NUMBER: _ClassVar[int]
     ENCODER_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     digest: str
     protocol: Protocol
@@ -169,4 +207,6 @@ class Trial(_message.Message):
     threads: int
     factors: _struct_pb2.Struct
     encoder: Model
-    def __init__(self, schema_version: _Optional[int] = ..., digest: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., seed: _Optional[int] = ..., repeat: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., method: _Optional[_Union[Choice, _Mapping]] = ..., compression: _Optional[_Union[Choice, _Mapping]] = ..., history: _Optional[int] = ..., budgets: _Optional[_Union[Budgets, _Mapping]] = ..., inference: _Optional[_Union[Inference, _Mapping]] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., factors: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., encoder: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    settings: DeviceSettings
+    protocol_overrides: ProtocolOverrides
+    def __init__(self, schema_version: _Optional[int] = ..., digest: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., seed: _Optional[int] = ..., repeat: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., method: _Optional[_Union[Choice, _Mapping]] = ..., compression: _Optional[_Union[Choice, _Mapping]] = ..., history: _Optional[int] = ..., budgets: _Optional[_Union[Budgets, _Mapping]] = ..., inference: _Optional[_Union[Inference, _Mapping]] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., factors: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., encoder: _Optional[_Union[Model, _Mapping]] = ..., settings: _Optional[_Union[DeviceSettings, _Mapping]] = ..., protocol_overrides: _Optional[_Union[ProtocolOverrides, _Mapping]] = ...) -> None: ...
