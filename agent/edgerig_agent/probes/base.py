@@ -57,8 +57,9 @@ class Channel(NamedTuple):
     wrap_raw: int = 0
     # Empty when it can be read.
     unavailable_reason: str = ""
-    # Resistance that a current is measured over, 0 = the driver does not show it.
+    # What the driver says of the sensor; 0 = it does not say.
     shunt_ohm: float = 0.0
+    update_interval_ns: int = 0
 
 
 class Probe(Protocol):
@@ -143,14 +144,15 @@ class KeptFile:
             return b""
 
     def read_int(self) -> int:
-        """Returns the number in the file, UNREAD when there is none (ENODATA of a disabled channel)."""
+        """Returns the number in the file, else UNREAD + errno (ENODATA of a disabled channel)."""
         try:
             return int(os.pread(self._fd, self._size_bytes, 0))
         except OSError as error:
             self._note(error.errno or 0)
+            return UNREAD + (error.errno or 0)
         except ValueError:
             self._error = 0
-        return UNREAD
+            return UNREAD
 
     def why_unread(self) -> str:
         """Says why the last reading that failed did: the kernel's error, or that it was no number."""
@@ -191,6 +193,12 @@ def read_text(path: str) -> str:
             return file.read(4096).decode("utf-8", "replace").strip("\0 \t\r\n")
     except OSError:
         return ""
+
+
+def read_number(path: str) -> int:
+    """Returns the whole number in a small file, 0 when there is none."""
+    text = read_text(path)
+    return int(text) if text.lstrip("-").isdigit() else 0
 
 
 def file_exists(path: str) -> bool:
