@@ -13,8 +13,9 @@ import contextlib
 import logging
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -46,7 +47,6 @@ from edgerig.v1.attempt_pb2 import FAILURE_CLASS_PRECONDITION
 from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig.v1.trial_pb2 import PROTOCOL_PUBLISHABLE, PROTOCOL_QUICK, PROTOCOL_STANDARD, Trial
 from edgerig_agent import folder as folders
-from edgerig_agent import inventory
 from edgerig_agent.held import MAX_SPAWNS, Action, after_commit, decide, reported_state
 from edgerig_agent.runner import Runner
 from edgerig_agent.signals import Signals
@@ -95,6 +95,16 @@ class Limits:
     reserve_bytes: int
 
 
+class Rest(Enum):
+    """Why a round ended."""
+
+    # Nothing is held and nothing was offered: a hint of the controller comes first.
+    IDLE = "idle"
+    # Something is held that could not be settled, or the device takes no work
+    # for a reason of its own: nobody but this device will know when that is over.
+    UNSETTLED = "unsettled"
+
+
 class Conductor:
     """Takes one attempt after the other from offer to commit."""
 
@@ -108,8 +118,9 @@ class Conductor:
         runner: Runner,
         limits: Limits,
         worker_python: str,
-        facts_command: tuple[str, ...],
+        collect_facts: Callable[[], Awaitable[DeviceFacts]],
         own_pids: Callable[[], tuple[int, ...]],
+        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
         self._home = home
         self._controller = controller
@@ -119,14 +130,15 @@ class Conductor:
         self._limits = limits
         self._cache = BlobCache(home / "cache" / "blobs", limits.cache_bytes)
         self._worker_python = worker_python
-        self._facts_command = facts_command
+        self._collect_facts = collect_facts
         self._own_pids = own_pids
+        self._free_bytes = free_bytes
         self._facts: DeviceFacts | None = None
         self._inventory_due = True
         self._confirmed: set[str] = set()
 
-    async def round(self) -> None:
-        """Settles what is held, then takes and runs work until none is offered.
+    async def round(self) -> Rest:
+        """Settles what is held, then takes and runs work until none is offered; says what for to wait.
 
         Raises:
             UnreachableError: the controller did not answer; call again after a reconnect.
@@ -138,24 +150,21 @@ class Conductor:
             rows = await self._runner.bury_dead()
             if not rows:
                 await self._report_inventory()
-            reply = await self._controller.sync(self._report(rows))
+            request = self._report(rows)
+            reply = await self._controller.sync(request)
             verdicts = {item.attempt_id: int(item.verdict) for item in reply.verdicts}
             for row in rows:
                 await self._settle(row.attempt_id, verdicts.get(row.attempt_id, VERDICT_UNSPECIFIED))
             if self._spool.rows():
                 # An answer is still missing; asking again at once would not bring it.
-                return
+                return Rest.UNSETTLED
             if reply.HasField("offer") and not rows:
                 await self._take(reply.offer)
             elif not rows:
-                return
-
-    def is_running(self) -> bool:
-        """Says whether an attempt process lives."""
-        return any(self._runner.observe(row, None).alive for row in self._spool.rows())
+                return Rest.IDLE if request.wants_work else Rest.UNSETTLED
 
     def _report(self, rows: list[HeldRow]) -> SyncRequest:
-        free_bytes = shutil.disk_usage(self._home).free
+        free_bytes = self._free_bytes(self._home)
         reserve_bytes, reason = self._limits.reserve_bytes, ""
         if free_bytes < reserve_bytes:
             reason = (
@@ -185,7 +194,7 @@ class Conductor:
             return
         try:
             if self._facts is None:
-                self._facts = await inventory.collect(self._facts_command, scratch=self._home)
+                self._facts = await self._collect_facts()
             await self._controller.report_inventory(ReportInventoryRequest(facts=self._facts))
         except UnreachableError:
             raise

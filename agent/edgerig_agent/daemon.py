@@ -15,7 +15,6 @@ import json
 import logging
 import logging.handlers
 import os
-import random
 import signal
 import sys
 import time
@@ -24,23 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edgerig.deadlines import within
-from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UnreachableError, UsageError
+from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UsageError
 from edgerig_agent import identity as identities
-from edgerig_agent import processes
+from edgerig_agent import inventory, processes, rounds
 from edgerig_agent.conductor import Conductor, Limits
 from edgerig_agent.runner import Programs, Runner, programs
-from edgerig_agent.session import Backoff, Link
+from edgerig_agent.session import GrpcChannel, Link
 from edgerig_agent.signals import Signals
 from edgerig_agent.spool import Spool, open_spool
 
 _log = logging.getLogger(__name__)
 
-# Without a stream the controller is asked this often (a proxy may refuse streams).
-_POLL_S = 15.0
-# After a round that failed although the controller answers.
-_RETRY_S = 60.0
-_EMBEDDED_PATIENCE_S = 60.0
 # A command that looks whether an agent runs holds the lock for an instant.
 _LOCK_PATIENCE_S = 1.0
 _LOG_BYTES = 1024 * 1024
@@ -154,7 +147,7 @@ class Daemon:
             runner=runner,
             limits=Limits(self._settings.cache_bytes, self._settings.spool_bytes),
             worker_python=self._settings.worker_python,
-            facts_command=self._programs.facts,
+            collect_facts=lambda: inventory.collect(self._programs.facts, scratch=self._home),
             own_pids=lambda: (os.getpid(), *(self._local.pids() if self._embedded else ())),
         )
         # What is loaded by now stays; the collector need not walk through it again.
@@ -162,7 +155,9 @@ class Daemon:
         gc.freeze()
         tasks = {
             asyncio.create_task(link.keep(), name="keep"),
-            asyncio.create_task(self._serve(conductor, signals, link), name="serve"),
+            asyncio.create_task(
+                rounds.serve(conductor, signals, link, embedded=self._embedded), name="serve"
+            ),
             asyncio.create_task(self._ending.wait(), name="ending"),
         }
         try:
@@ -172,43 +167,17 @@ class Daemon:
         finally:
             await _end_all(tasks)
             await link.close()
-        _log.info("ended%s", ", an attempt goes on" if conductor.is_running() else "")
+        _log.info("ended%s", ", an attempt goes on" if runner.is_running() else "")
 
     def _link(self, signals: Signals, boot_id: str) -> Link:
         fixed = self._identity.enrollment.agents
         return Link(
-            self._identity,
+            lambda address: GrpcChannel(self._identity, address),
             address=self._local.address if self._embedded else lambda: fixed,
             listener=signals,
             boot_id=boot_id,
             session_epoch=self._spool.next_session_epoch,
         )
-
-    async def _serve(self, conductor: Conductor, signals: Signals, link: Link) -> None:
-        """Makes a round whenever one is due; returns when an embedded run is over."""
-        pause_s: float | None = _POLL_S
-        backoff = Backoff(random.Random())
-        while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await within(signals.round_due.wait(), pause_s)
-            signals.round_due.clear()
-            if self._embedded and signals.may_exit:
-                return
-            pause_s = None
-            try:
-                await conductor.round()
-                backoff.reset()
-            except UnreachableError as error:
-                _log.debug("%s", error)
-                pause_s = backoff.pause_s()
-            except EdgerigError as error:
-                _log.error("%s", error)
-                pause_s = _RETRY_S
-            if not link.connected:
-                pause_s = _POLL_S
-                if self._embedded and link.unreachable_s() > _EMBEDDED_PATIENCE_S:
-                    _log.info("the controller is gone")
-                    return
 
 
 async def _until_signal(daemon: Daemon) -> None:

@@ -118,40 +118,48 @@ def _signal(process: ProcessRef, number: int, *, group: bool) -> bool:
     return True
 
 
-class LifeLock:
-    """A lock file that is held exactly as long as a process lives that inherited it.
+# A life lock is a lock file that is held exactly as long as a process lives
+# that inherited it. It closes the gap in which a daemon has started a process
+# and died before noting its pid: the next daemon finds the lock held and
+# starts nothing.
 
-    It closes the gap in which a daemon has started a process and died before
-    noting its pid: the next daemon finds the lock held and starts nothing.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def is_held(self) -> bool:
-        """Says whether some process holds the lock; without its folder there is none."""
-        try:
-            descriptor = self.take()
-        except FileNotFoundError:
-            return False
-        if descriptor is None:
-            return True
-        os.close(descriptor)
+def is_locked(path: Path) -> bool:
+    """Says whether some process holds a life lock; a file that is not there is held by nobody."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
+    try:
+        return not _take(descriptor)
+    finally:
+        os.close(descriptor)
 
-    def take(self) -> int | None:
-        """Takes the lock and returns its descriptor to pass on; None when it is held.
 
-        Raises:
-            OSError: the lock file cannot be made.
-        """
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
+def lock(path: Path) -> int | None:
+    """Takes a life lock and returns its descriptor to pass on; None when it is held.
+
+    Raises:
+        OSError: the lock file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if _take(descriptor):
         return descriptor
+    os.close(descriptor)
+    return None
+
+
+def unlock(descriptor: int) -> None:
+    """Lets this process's hold of a life lock go; a process that inherited it goes on holding it."""
+    os.close(descriptor)
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def spawn_detached(command: Sequence[str], *, output: Path, keep_open: int) -> int:

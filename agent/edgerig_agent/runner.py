@@ -9,28 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edgerig.errors import DeviceError, EdgerigError, ProtocolError, StorageError
 from edgerig.v1.attempt_pb2 import FAILURE_CLASS_KILLED, FAILURE_CLASS_REBOOTED
 from edgerig_agent import folder as folders
+from edgerig_agent import processes
 from edgerig_agent.folder import AttemptFolder
 from edgerig_agent.held import Action, Observed, decide
-from edgerig_agent.processes import (
-    LifeLock,
-    ProcessRef,
-    find,
-    is_alive,
-    reap,
-    run_command,
-    spawn_detached,
-    stop,
-    wait_gone,
-)
+from edgerig_agent.processes import Finished, ProcessRef
 from edgerig_agent.spool import HeldRow, Spool
 
 _log = logging.getLogger(__name__)
@@ -39,6 +31,30 @@ _STOP_PATIENCE_S = 10.0
 _BURY_S = 60.0
 # A process that holds its life lock writes its pid within moments.
 _UNNAMED_POLL_S = 0.2
+
+
+class Machine(Protocol):
+    """The processes of this device, as `edgerig_agent.processes` gives access to them."""
+
+    def is_locked(self, path: Path) -> bool: ...
+
+    def lock(self, path: Path) -> int | None: ...
+
+    def unlock(self, descriptor: int) -> None: ...
+
+    def find(self, pid: int) -> ProcessRef | None: ...
+
+    def is_alive(self, process: ProcessRef) -> bool: ...
+
+    def reap(self, pid: int) -> bool: ...
+
+    def spawn_detached(self, command: Sequence[str], *, output: Path, keep_open: int) -> int: ...
+
+    async def wait_gone(self, process: ProcessRef) -> None: ...
+
+    async def stop(self, process: ProcessRef, *, patience_s: float) -> None: ...
+
+    async def run_command(self, command: Sequence[str], *, scratch: Path, timeout_s: float) -> Finished: ...
 
 
 @dataclass(frozen=True)
@@ -63,24 +79,33 @@ def programs(worker_python: str) -> Programs:
 class Runner:
     """Attempt processes and folders of one home."""
 
-    def __init__(self, home: Path, spool: Spool, programs: Programs, boot_id: str) -> None:
+    def __init__(
+        self, home: Path, spool: Spool, programs: Programs, boot_id: str, machine: Machine = processes
+    ) -> None:
         self._attempts = home / "attempts"
         self._refused = home / "refused"
         self._spool = spool
         self._programs = programs
         self.boot_id = boot_id
+        self._machine = machine
         self._children: set[int] = set()
 
     def folder(self, attempt_id: str) -> AttemptFolder:
         """Returns an attempt's folder. Raises ProtocolError when the id cannot name one."""
         return AttemptFolder(self._attempts / folders.check_attempt_id(attempt_id))
 
+    def is_running(self) -> bool:
+        """Says whether an attempt process lives."""
+        return any(self.observe(row, None).alive for row in self._spool.rows())
+
     def observe(self, row: HeldRow, verdict: int | None) -> Observed:
         """Looks at how an attempt stands now."""
         folder = self.folder(row.attempt_id)
         process = self._process(row, folder)
         # The lock also shows a process whose pid nobody noted.
-        alive = LifeLock(folder.life_lock).is_held() or (process is not None and is_alive(process))
+        alive = self._machine.is_locked(folder.life_lock) or (
+            process is not None and self._machine.is_alive(process)
+        )
         return Observed(
             state=row.state,
             alive=alive,
@@ -93,15 +118,15 @@ class Runner:
     def spawn(self, row: HeldRow) -> None:
         """Starts the attempt process, once. Raises DeviceError when it cannot be started."""
         folder = self.folder(row.attempt_id)
-        lock = LifeLock(folder.life_lock).take()
+        lock = self._lock(folder)
         if lock is None:
             return
         try:
             self._spool.starting(row.attempt_id, self.boot_id)
             command = (*self._programs.attempt, str(folder.path))
-            pid = spawn_detached(command, output=folder.process_log, keep_open=lock)
+            pid = self._machine.spawn_detached(command, output=folder.process_log, keep_open=lock)
             self._children.add(pid)
-            process = find(pid)
+            process = self._machine.find(pid)
             if process is not None:
                 self._spool.running(row.attempt_id, process.pid, process.start_ticks)
         except OSError as error:
@@ -109,30 +134,38 @@ class Runner:
                 f"the attempt process cannot be started: {error}", hint=f"ls -l {self._programs.attempt[0]}"
             ) from error
         finally:
-            os.close(lock)
+            self._machine.unlock(lock)
+
+    def _lock(self, folder: AttemptFolder) -> int | None:
+        try:
+            return self._machine.lock(folder.life_lock)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {folder.life_lock}: {error}", hint=f"df -h {folder.path}"
+            ) from error
 
     async def wait_ended(self, attempt_id: str) -> None:
         """Returns when nothing runs this attempt any more."""
         while (row := self._spool.get(attempt_id)) is not None:
             folder = self.folder(attempt_id)
             process = self._process(row, folder)
-            if process is not None and is_alive(process):
-                await wait_gone(process)
-            elif LifeLock(folder.life_lock).is_held():
+            if process is not None and self._machine.is_alive(process):
+                await self._machine.wait_gone(process)
+            elif self._machine.is_locked(folder.life_lock):
                 await asyncio.sleep(_UNNAMED_POLL_S)
             else:
                 break
-        self._children = {pid for pid in self._children if not reap(pid)}
+        self._children = {pid for pid in self._children if not self._machine.reap(pid)}
 
     async def stop(self, row: HeldRow) -> None:
         """Ends the attempt process: SIGTERM, and SIGKILL to its group when that is not heard."""
         while True:
             process = self._process(row, self.folder(row.attempt_id))
             if process is not None:
-                await stop(process, patience_s=_STOP_PATIENCE_S)
+                await self._machine.stop(process, patience_s=_STOP_PATIENCE_S)
                 await self.wait_ended(row.attempt_id)
                 return
-            if not LifeLock(self.folder(row.attempt_id).life_lock).is_held():
+            if not self._machine.is_locked(self.folder(row.attempt_id).life_lock):
                 return
             await asyncio.sleep(_UNNAMED_POLL_S)
 
@@ -203,7 +236,7 @@ class Runner:
                 _log.error("the folder %s is left as it is: %s", path, error.message)
 
     def _recover(self, folder: AttemptFolder) -> None:
-        living = LifeLock(folder.life_lock).is_held()
+        living = self._machine.is_locked(folder.life_lock)
         if not (living or folder.has_begun() or folder.has_manifest()):
             shutil.rmtree(folder.path)
             return
@@ -230,7 +263,7 @@ class Runner:
     async def _bury_apart(self, folder: AttemptFolder) -> str:
         """Runs the burial in a process of its own; returns what went wrong, '' for nothing."""
         try:
-            ended = await run_command(
+            ended = await self._machine.run_command(
                 (*self._programs.bury, str(folder.path)), scratch=folder.path, timeout_s=_BURY_S
             )
         except (OSError, StorageError) as error:

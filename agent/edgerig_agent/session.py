@@ -93,16 +93,43 @@ class Backoff:
         self._next_s = _BACKOFF_FIRST_S
 
 
+class Channel(Protocol):
+    """One channel to a controller, dialled."""
+
+    @property
+    def stub(self) -> AgentServiceAsyncStub: ...
+
+    async def close(self) -> None: ...
+
+
+class GrpcChannel:
+    """A channel over mTLS with this agent's identity; gRPC connects it when it is used."""
+
+    def __init__(self, identity: Identity, address: str) -> None:
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=identity.ca_pem,
+            private_key=identity.key_pem,
+            certificate_chain=identity.certificate_pem,
+        )
+        self._channel = grpc.aio.secure_channel(address, credentials, options=CLIENT_OPTIONS)
+        self.stub = cast("AgentServiceAsyncStub", AgentServiceStub(self._channel))
+
+    async def close(self) -> None:
+        """Closes it, and with it every call."""
+        await self._channel.close(None)
+
+
 class Link:
     """The connection of one agent to its controller.
 
     `address` is asked before every dial, because the controller of an
-    embedded run has a new port each time it starts.
+    embedded run has a new port each time it starts. `dial` makes a channel
+    for an address, `lambda address: GrpcChannel(identity, address)` in a daemon.
     """
 
     def __init__(
         self,
-        identity: Identity,
+        dial: Callable[[str], Channel],
         *,
         address: Callable[[], str],
         listener: Listener,
@@ -111,19 +138,14 @@ class Link:
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._credentials = grpc.ssl_channel_credentials(
-            root_certificates=identity.ca_pem,
-            private_key=identity.key_pem,
-            certificate_chain=identity.certificate_pem,
-        )
+        self._open = dial
         self._address = address
         self._listener = listener
         self._boot_id = boot_id
         self._session_epoch = session_epoch
         self._backoff = Backoff(rng or random.Random())
         self._clock = clock
-        self._channel: grpc.aio.Channel | None = None
-        self._stub: AgentServiceAsyncStub | None = None
+        self._channel: Channel | None = None
         self._dialled = ""
         self._stream: Any = None
         # Unary calls and the replacement of the channel exclude each other:
@@ -216,11 +238,10 @@ class Link:
 
     def _dial(self) -> AgentServiceAsyncStub:
         """Returns the stub, and makes the channel when there is none. The caller holds `_channel_use`."""
-        if self._stub is None:
+        if self._channel is None:
             self._dialled = self._address()
-            self._channel = grpc.aio.secure_channel(self._dialled, self._credentials, options=CLIENT_OPTIONS)
-            self._stub = cast("AgentServiceAsyncStub", AgentServiceStub(self._channel))
-        return self._stub
+            self._channel = self._open(self._dialled)
+        return self._channel.stub
 
     async def _pause(self) -> None:
         self._hurry.clear()
@@ -230,8 +251,8 @@ class Link:
 
     async def _drop_channel(self) -> None:
         if self._channel is not None:
-            await self._channel.close(None)
-        self._channel = self._stub = None
+            await self._channel.close()
+        self._channel = None
 
     async def _converse(self) -> None:
         """Opens the stream, greets, and listens until it breaks."""

@@ -150,6 +150,22 @@ class Spool:
         return changed
 
 
+def wrap(
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    clock: Callable[[], float] = time.time,
+    fault: Callable[[str], None] = lambda _: None,
+) -> Spool:
+    """Makes a spool of an open connection in autocommit mode, and brings its schema up to date.
+
+    Raises:
+        StorageError: the spool is of a newer version.
+    """
+    _upgrade(connection, path)
+    return Spool(connection, path, clock, None, fault)
+
+
 def open_spool(
     path: Path,
     *,

@@ -302,7 +302,7 @@ async def test_a_lost_spool_is_rebuilt_from_the_folders(rig: Rig) -> None:
 
 
 async def test_without_streams_the_controller_is_polled(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgerig_agent.daemon._POLL_S", 0.01)
+    monkeypatch.setattr("edgerig_agent.rounds.POLL_S", 0.01)
     rig.controller.streams = False
     rig.controller.offers.append(rig.controller.lease("a-1"))
     rig.start()
@@ -342,8 +342,8 @@ async def test_an_embedded_agent_ends_when_it_is_told_so(rig: Rig) -> None:
 async def test_an_embedded_agent_ends_when_its_controller_stays_away(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgerig_agent.daemon._POLL_S", 0.01)
-    monkeypatch.setattr("edgerig_agent.daemon._EMBEDDED_PATIENCE_S", 0.05)
+    monkeypatch.setattr("edgerig_agent.rounds.POLL_S", 0.01)
+    monkeypatch.setattr("edgerig_agent.rounds.EMBEDDED_PATIENCE_S", 0.05)
     task = rig.start(embedded=True)
     await rig.controller.wait_for(lambda: rig.controller.calls["Sync"] >= 1)
     await rig.controller.stop()

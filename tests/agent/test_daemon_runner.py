@@ -15,7 +15,7 @@ from edgerig.v1.attempt_pb2 import FAILURE_CLASS_KILLED, FAILURE_CLASS_REBOOTED,
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_agent import folder as folders
 from edgerig_agent.folder import AttemptFolder
-from edgerig_agent.processes import LifeLock, ProcessRef, find, is_alive, run_command, wait_gone
+from edgerig_agent.processes import ProcessRef, find, is_alive, lock, run_command, wait_gone
 from edgerig_agent.runner import Programs, Runner
 from edgerig_agent.spool import Spool, open_spool
 
@@ -49,7 +49,7 @@ def begin(folder: AttemptFolder, boot_id: str) -> None:
 def test_a_process_whose_pid_nobody_noted_is_seen_by_its_lock(runner: Runner, spool: Spool) -> None:
     folder = made(runner)
     spool.add("a", 3, "d")
-    held = LifeLock(folder.life_lock).take()
+    held = lock(folder.life_lock)
     assert held is not None
     alive = runner.observe(spool.rows()[0], None).alive
     os.close(held)
@@ -59,7 +59,7 @@ def test_a_process_whose_pid_nobody_noted_is_seen_by_its_lock(runner: Runner, sp
 def test_a_held_lock_forbids_a_second_start(runner: Runner, spool: Spool) -> None:
     folder = made(runner)
     spool.add("a", 3, "d")
-    held = LifeLock(folder.life_lock).take()
+    held = lock(folder.life_lock)
     assert held is not None
     runner.spawn(spool.rows()[0])
     os.close(held)

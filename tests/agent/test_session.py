@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgerig.errors import EdgerigError, ProtocolError, UnreachableError
 from edgerig.v1.agent_service_pb2 import SyncRequest
 from edgerig_agent.identity import Identity
-from edgerig_agent.session import Backoff, Link
+from edgerig_agent.session import Backoff, GrpcChannel, Link
 from edgerig_agent.signals import Signals
 from tests.fakes.authority import Authority
 from tests.fakes.controller import PATIENCE_S, FakeController
@@ -43,7 +43,11 @@ def test_two_agents_do_not_dial_in_step() -> None:
 
 def link(identity: Identity, address: str) -> Link:
     return Link(
-        identity, address=lambda: address, listener=Signals(), boot_id="boot", session_epoch=lambda: 1
+        lambda place: GrpcChannel(identity, place),
+        address=lambda: address,
+        listener=Signals(),
+        boot_id="boot",
+        session_epoch=lambda: 1,
     )
 
 
@@ -108,8 +112,9 @@ async def test_the_link_counts_how_long_nobody_answered(tmp_path: Path) -> None:
     now_s = [0.0]
     controller = FakeController()
     await controller.start()
+    identity = controller.enroll_home(tmp_path)
     opened = Link(
-        controller.enroll_home(tmp_path),
+        lambda place: GrpcChannel(identity, place),
         address=lambda: f"127.0.0.1:{controller.port}",
         listener=Signals(),
         boot_id="boot",
@@ -128,8 +133,9 @@ async def test_the_link_dials_again_at_once_when_the_measurement_is_over(tmp_pat
     controller = FakeController()
     await controller.start()
     signals = Signals()
+    identity = controller.enroll_home(tmp_path)
     opened = Link(
-        controller.enroll_home(tmp_path),
+        lambda place: GrpcChannel(identity, place),
         address=lambda: f"127.0.0.1:{controller.port}",
         listener=signals,
         boot_id="boot",
