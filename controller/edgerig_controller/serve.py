@@ -25,7 +25,6 @@ from edgerig.errors import EXIT_INTERRUPTED, EXIT_OK, EdgerigError, UsageError
 from edgerig_controller import home as homes
 from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.fleet import identity
-from edgerig_controller.fleet.timer import LeaseTimer
 from edgerig_controller.home import Endpoint, Home
 from edgerig_controller.rpc.frame import Frame
 from edgerig_controller.rpc.linger import LINGER_S, Linger
@@ -184,11 +183,7 @@ async def _run(
         return not load.active_study_ids and not load.open_attempt_count
 
     linger = Linger(is_idle=is_idle, end=stopping.set, linger_s=options.linger_s)
-    timer = LeaseTimer(
-        next_deadline=lambda: frame.store.ask(lambda store: store.next_deadline()),
-        expire=frame.expire,
-        clock=frame.clock,
-    )
+    timer = frame.lease_timer()
 
     def on_leases() -> None:
         timer.poke()

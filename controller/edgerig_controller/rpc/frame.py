@@ -11,6 +11,7 @@ from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.fleet.changes import Changes
 from edgerig_controller.fleet.identity import Authority
 from edgerig_controller.fleet.sessions import SessionHub
+from edgerig_controller.fleet.timer import LeaseTimer
 from edgerig_controller.home import Home
 from edgerig_controller.store.thread import StoreThread
 from edgerig_controller.store.traces import TraceKeeper
@@ -50,8 +51,16 @@ class Frame:
         """Wakes the agents that do not measure: a timed phase must not be disturbed by a hint."""
         load = await self.store.ask(lambda store: store.fleet_load())
         busy = {item.device_id for item in load.running}
-        for device_id in self.hub.connected() - busy:
+        for device_id in sorted(self.hub.connected() - busy):
             self.hub.wake(device_id)
+
+    def lease_timer(self) -> LeaseTimer:
+        """Makes the timer that ends leases; `on_leases` must poke it."""
+        return LeaseTimer(
+            next_deadline=lambda: self.store.ask(lambda store: store.next_deadline()),
+            expire=self.expire,
+            clock=self.clock,
+        )
 
     async def expire(self) -> None:
         """Ends the leases whose time is up."""

@@ -28,7 +28,7 @@ def open_engine(path: Path) -> Engine:
         StorageError: not a database, one of a newer edgerig, or an unwritable disk.
     """
     engine = create_engine(URL.create("sqlite", database=str(path)))
-    _configure(engine, begin="BEGIN IMMEDIATE", pragmas=("journal_mode=WAL", "synchronous=FULL"))
+    configure(engine, begin="BEGIN IMMEDIATE", pragmas=("journal_mode=WAL", "synchronous=FULL"))
     try:
         path.touch(mode=0o600, exist_ok=True)
         _migrate(engine, path)
@@ -59,7 +59,7 @@ def open_readonly_engine(path: Path) -> Engine:
         creator=lambda: sqlite3.connect(uri, uri=True, check_same_thread=False),
         poolclass=QueuePool,
     )
-    _configure(engine, begin="BEGIN", pragmas=())
+    configure(engine, begin="BEGIN", pragmas=())
     try:
         with engine.connect() as connection:
             revision = _revision(connection)
@@ -110,7 +110,9 @@ def _revision(connection: Connection) -> str:
     return str(found or "")
 
 
-def _configure(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
+def configure(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
+    """Makes an engine begin its transactions as said, and set up each new connection."""
+
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: Any) -> None:
         # The driver must not begin transactions by itself: it would begin them late.

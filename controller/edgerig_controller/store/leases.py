@@ -6,8 +6,7 @@ for the trial (queue again, record as lost, cancel) is carried out here.
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -67,8 +66,12 @@ def sync(
     wants_work: bool,
     now_unix_s: float,
     policy: Policy,
+    new_id: Callable[[], str],
 ) -> Synced:
-    """Reconciles what a device holds with what is open here, then offers a trial if it is free."""
+    """Reconciles what a device holds with what is open here, then offers a trial if it is free.
+
+    `new_id` names a new attempt; no two attempts ever have the same name.
+    """
     touched: set[str] = set()
     orders = [_order(session, device_id, item, now_unix_s, policy, touched) for item in held]
     named = {item.attempt_id for item in held}
@@ -77,7 +80,9 @@ def sync(
             apply(session, row, leases.gone(load(row)), now_unix_s=now_unix_s, policy=policy, touched=touched)
     session.flush()
     busy = any(order.verdict in ("continue", "cancel", "send") for order in orders)
-    offer = next_offer(session, device_id, now_unix_s, policy) if wants_work and not busy else None
+    offer = None
+    if wants_work and not busy:
+        offer = next_offer(session, device_id, now_unix_s, policy, new_id)
     return Synced(tuple(orders), offer, frozenset(touched))
 
 
@@ -146,7 +151,9 @@ def next_deadline(session: Session) -> float | None:
     )
 
 
-def next_offer(session: Session, device_id: str, now_unix_s: float, policy: Policy) -> Offer | None:
+def next_offer(
+    session: Session, device_id: str, now_unix_s: float, policy: Policy, new_id: Callable[[], str]
+) -> Offer | None:
     """Leases the next trial to a device that has none, or repeats an offer that it did not answer."""
     open_rows = _open_of(session, device_id)
     if open_rows:
@@ -162,7 +169,7 @@ def next_offer(session: Session, device_id: str, now_unix_s: float, policy: Poli
     trial.epoch += 1
     trial.state = "leased"
     lease = leases.offer(
-        str(uuid.uuid4()),
+        new_id(),
         device_id,
         epoch=trial.epoch,
         budget_s=trial.budget_s,

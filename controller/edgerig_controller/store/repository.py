@@ -7,6 +7,7 @@ also while a controller runs.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,10 +35,18 @@ T = TypeVar("T")
 class Repository:
     """All that is stored, but for the content of blobs."""
 
-    def __init__(self, engine: Engine, path: Path, *, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        path: Path,
+        *,
+        policy: Policy | None = None,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
         self._engine = engine
         self._path = path
         self._policy = policy or Policy()
+        self._new_id = new_id
 
     @classmethod
     def open(cls, home: Home, *, policy: Policy | None = None) -> Repository:
@@ -165,7 +174,13 @@ class Repository:
         """Reconciles what a device holds, and offers it a trial when it is free."""
         with self._write() as session:
             return leases.sync(
-                session, device_id, held, wants_work=wants_work, now_unix_s=now_unix_s, policy=self._policy
+                session,
+                device_id,
+                held,
+                wants_work=wants_work,
+                now_unix_s=now_unix_s,
+                policy=self._policy,
+                new_id=self._new_id,
             )
 
     def accept_lease(self, device_id: str, attempt_id: str, epoch: int, *, now_unix_s: float) -> leases.Order:
