@@ -1,10 +1,11 @@
 """Results as tables for other programs: Parquet, CSV or JSON lines.
 
-Three tables. `attempts` has a row for every attempt and one for every trial
-that has none yet (status `not_run`): what failed is never dropped.
-`measurements` and `scores` belong to attempts by `attempt_id`. Every row
-repeats study and factors, so that each file can be read alone. Rows that
-answer the study carry `canonical` true.
+Three tables, and the study itself as `study.json` (registration, cells, trials,
+devices), so that guidelines can be derived from the folder alone. `attempts`
+has a row for every attempt and one for every trial that has none yet (status
+`not_run`): what failed is never dropped. `measurements` and `scores` belong to
+attempts by `attempt_id`. Every row repeats study and factors, so that each file
+can be read alone. Rows that answer the study carry `canonical` true.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from edgerig_controller.report.data import StudyData, factor_words, protocol
 
 Format = Literal["parquet", "csv", "jsonl"]
 FORMATS: tuple[Format, ...] = ("parquet", "csv", "jsonl")
+STUDY_NAME = "study.json"
+EXPORT_VERSION = 1
 Kind = Literal["text", "integer", "number", "flag", "list"]
 
 
@@ -63,6 +66,9 @@ ATTEMPT_COLUMNS = (
     Column("trial_id", "text", "Trial that the attempt answers."),
     Column("device_id", "text", "Device that ran it."),
     Column("status", "text", "ok, failed, invalid or not_run."),
+    Column("state", "text", "State of the attempt's lease, for example committed; empty without attempt."),
+    Column("epoch", "integer", "Which attempt of its trial it is, from 1."),
+    Column("has_result", "flag", "False for an attempt that still runs, got lost or was never begun."),
     Column("failure_class", "text", "Class of the failure, for example oom_host; empty if ok."),
     Column("failure_phase", "text", "Phase in which it failed."),
     Column("failure_message", "text", "What happened, in words."),
@@ -132,6 +138,7 @@ def export(data: StudyData, to: Format, folder: Path) -> list[ExportedTable]:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _write_study(data, folder / STUDY_NAME)
         return [
             _write_table(name, columns, rows[name](data), to, folder / f"{name}.{to}")
             for name, columns in TABLES.items()
@@ -143,12 +150,30 @@ def export(data: StudyData, to: Format, folder: Path) -> list[ExportedTable]:
         ) from error
 
 
+def _write_study(data: StudyData, path: Path) -> None:
+    """Writes what the tables cannot hold: the registration, and cells and trials that never ran."""
+    document = {
+        "edgerig_export": EXPORT_VERSION,
+        "study": asdict(data.study),
+        "cells": [asdict(row) for row in data.cells],
+        "trials": [asdict(row) for row in data.trials],
+        "devices": [asdict(row) for row in data.devices],
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _attempts(data: StudyData) -> Iterator[dict[str, Any]]:
     shared = _Shared(data)
     for row in data.attempts:
         facts = asdict(row)
         facts["worker_json"] = _json(facts.pop("worker"))
         # An attempt that still runs or got lost has no status of its own.
+        facts["has_result"] = bool(row.status)
         facts["status"] = row.status or "not_run"
         yield {**shared.of(row.cell_index), **facts}
     with_attempt = {row.trial_id for row in data.attempts}
@@ -161,6 +186,8 @@ def _attempts(data: StudyData) -> Iterator[dict[str, Any]]:
                 "seed": trial.seed,
                 "repeat": trial.repeat,
                 "status": "not_run",
+                "state": "",
+                "has_result": False,
                 "canonical": False,
                 "reused": False,
                 "item_count": 0,

@@ -82,10 +82,11 @@ def test_a_folder_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
         export(study_data(), "csv", tmp_path / "file")
 
 
-def test_only_the_tables_lie_in_the_folder(tmp_path: Path) -> None:
+def test_only_the_tables_and_the_study_lie_in_the_folder(tmp_path: Path) -> None:
     export(study_data(), "csv", tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "attempts.csv",
         "measurements.csv",
         "scores.csv",
+        "study.json",
     ]

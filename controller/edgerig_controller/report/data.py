@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgerig_controller.store.rows import (
     AttemptRow,
@@ -18,6 +18,9 @@ from edgerig_controller.store.rows import (
     TrialRow,
 )
 
+if TYPE_CHECKING:
+    from edgerig_controller.store.devices import DeviceRow
+
 
 class Reader(Protocol):
     """The reads of the repository that reports need."""
@@ -27,6 +30,22 @@ class Reader(Protocol):
     def attempts(self, study_id: str) -> Sequence[AttemptRow]: ...
     def measurements(self, study_id: str) -> Sequence[MeasurementRow]: ...
     def scores(self, study_id: str) -> Sequence[ScoreRow]: ...
+    def devices(self) -> Sequence[DeviceRow]: ...
+
+
+@dataclass(frozen=True)
+class DeviceSummary:
+    """What a device is, as far as results are judged by it; 0 bytes = not known.
+
+    `accelerator_bytes` is the memory of the largest accelerator with memory of its own.
+    """
+
+    device_id: str
+    machine: str
+    memory_bytes: int
+    accelerator: str
+    accelerator_bytes: int
+    power_mode: str
 
 
 @dataclass(frozen=True)
@@ -39,24 +58,44 @@ class StudyData:
     attempts: tuple[AttemptRow, ...]
     measurements: tuple[MeasurementRow, ...]
     scores: tuple[ScoreRow, ...]
+    # Of the devices that ran something.
+    devices: tuple[DeviceSummary, ...] = ()
 
     @staticmethod
     def load(reader: Reader, study: StudyRow) -> StudyData:
         """Reads all rows of a study."""
         key = study.study_id
+        attempts = tuple(reader.attempts(key))
+        used = {row.device_id for row in attempts}
         return StudyData(
             study=study,
             cells=tuple(sorted(reader.cells(key), key=lambda cell: cell.cell_index)),
             trials=tuple(reader.trials(key)),
-            attempts=tuple(reader.attempts(key)),
+            attempts=attempts,
             measurements=tuple(reader.measurements(key)),
             scores=tuple(reader.scores(key)),
+            devices=tuple(_summary(row) for row in reader.devices() if row.device_id in used),
         )
 
     def results(self) -> tuple[AttemptRow, ...]:
         """Returns the attempts whose result counts, in the order of cell, seed and repeat."""
         found = [attempt for attempt in self.attempts if attempt.canonical]
         return tuple(sorted(found, key=lambda row: (row.cell_index, row.seed, row.repeat)))
+
+
+def _summary(row: DeviceRow) -> DeviceSummary:
+    facts = row.facts
+    if facts is None:
+        return DeviceSummary(row.device_id, "", 0, "", 0, "")
+    largest = max(facts.accelerators, key=lambda found: found.memory_bytes, default=None)
+    return DeviceSummary(
+        device_id=row.device_id,
+        machine=facts.machine,
+        memory_bytes=facts.memory_bytes,
+        accelerator=largest.name if largest is not None else "",
+        accelerator_bytes=largest.memory_bytes if largest is not None else 0,
+        power_mode=facts.power_mode,
+    )
 
 
 def protocol(study: StudyRow) -> str:

@@ -1,0 +1,69 @@
+"""An export read back is the study it was made of; a damaged one says all that is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from edgerig.errors import DataError, NotFoundError
+from edgerig_controller.evidence import exported
+from edgerig_controller.export import export
+from edgerig_controller.report.data import DeviceSummary
+from tests.controller.report.rows import study_data
+
+DEVICE = DeviceSummary("local", "box", 16 * 2**30, "", 0, "")
+
+
+def test_an_export_read_back_is_the_study(tmp_path: Path) -> None:
+    data = dataclasses.replace(study_data(), devices=(DEVICE,))
+    open_trial = dataclasses.replace(data.trials[0], state="queued", canonical_attempt_id=None)
+    data = dataclasses.replace(data, trials=(open_trial, *data.trials[1:]), attempts=data.attempts[1:])
+    export(data, "parquet", tmp_path)
+    assert exported.read(tmp_path) == data
+
+
+def test_an_attempt_without_a_result_stays_one(tmp_path: Path) -> None:
+    data = study_data()
+    lost = dataclasses.replace(data.attempts[0], status="", state="lost", canonical=False)
+    data = dataclasses.replace(data, attempts=(lost, *data.attempts[1:]))
+    export(data, "parquet", tmp_path)
+    assert exported.read(tmp_path).attempts[0] == lost
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    export(study_data(), "parquet", tmp_path)
+    (tmp_path / "scores.parquet").write_bytes(b"PAR1 no more")
+    attempts = pq.read_table(tmp_path / "attempts.parquet").drop_columns(["canonical", "seed"])
+    pq.write_table(attempts, tmp_path / "attempts.parquet")
+    (tmp_path / "study.json").write_text('{"edgerig_export": 99}')
+    with pytest.raises(DataError) as caught:
+        exported.read(tmp_path)
+    for part in ("scores.parquet cannot be read", "lacks the columns canonical, seed", "version 1"):
+        assert part in caught.value.message
+
+
+def test_tables_of_another_shape_are_a_data_error(tmp_path: Path) -> None:
+    export(study_data(), "parquet", tmp_path)
+    document = json.loads((tmp_path / "study.json").read_text())
+    document["study"]["nonsense"] = 1
+    (tmp_path / "study.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="do not fit together"):
+        exported.read(tmp_path)
+
+
+def test_a_folder_of_exports_holds_several(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        export(study_data(), "parquet", tmp_path / name)
+    assert [path.name for path in exported.find(tmp_path)] == ["a", "b"]
+    assert exported.find(tmp_path / "a") == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize("name", ["", "nowhere"])
+def test_a_folder_without_exports_says_how_to_make_one(tmp_path: Path, name: str) -> None:
+    with pytest.raises(NotFoundError, match="no study.json") as caught:
+        exported.find(tmp_path / name)
+    assert "edgerig export" in caught.value.hint
