@@ -15,19 +15,69 @@ def write(path: Path, text: object) -> Path:
     return path
 
 
-def ina3221_hwmon(root: Path, address: str, rails: Sequence[Rail], hwmon: str = "hwmon3") -> Path:
+def ina3221_hwmon(
+    root: Path,
+    address: str,
+    rails: Sequence[Rail],
+    hwmon: str = "hwmon3",
+    *,
+    shunt_uohm: int = 5000,
+    update_interval_ms: int = 7,
+) -> Path:
     """Makes an INA3221 as JetPack 5 and later show it; rails are (label, millivolts, milliamperes)."""
     chip = root / "sys/bus/i2c/devices" / address
     write(chip / "name", "ina3221")
     base = chip / "hwmon" / hwmon
+    write(base / "name", "ina3221")
+    write(base / "update_interval", update_interval_ms)
     for channel, (label, voltage_mv, current_ma) in enumerate(rails, start=1):
         write(base / f"in{channel}_label", label)
         write(base / f"in{channel}_input", voltage_mv)
         write(base / f"curr{channel}_input", current_ma)
+        write(base / f"shunt{channel}_resistor", shunt_uohm)
     # The sum of shunt voltages, which is no rail.
     write(base / "in7_label", "sum of shunt voltages")
     write(base / "in7_input", 80)
+    write(base / "curr7_input", 99_999)
     return base
+
+
+def ina2xx_hwmon(
+    root: Path, address: str, chip: str, *, power_uw: int, voltage_mv: int, hwmon: str = "hwmon5"
+) -> Path:
+    """Makes a monitor that computes power itself: INA219, INA226, INA238 ..."""
+    device = root / "sys/bus/i2c/devices" / address
+    write(device / "name", chip)
+    base = device / "hwmon" / hwmon
+    write(base / "name", chip)
+    write(base / "power1_input", power_uw)
+    write(base / "in1_input", voltage_mv)
+    write(base / "curr1_input", power_uw // voltage_mv)
+    write(base / "shunt_resistor", 1000)
+    return base
+
+
+def ucsi_supply(root: Path, address: str) -> Path:
+    """Makes a USB-C port controller, whose hwmon shows what was negotiated and nothing measured."""
+    device = root / "sys/bus/i2c/devices" / address
+    write(device / "name", "ccgx-ucsi")
+    base = device / "hwmon/hwmon0"
+    write(base / "name", "ucsi_source_psy_1_00081")
+    write(base / "in0_input", 5000)
+    write(base / "curr1_input", 3000)
+    return base
+
+
+def compatible(root: Path, *names: str) -> None:
+    """Writes what the device tree says of the board."""
+    path = root / "sys/firmware/devicetree/base/compatible"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(name.encode() + b"\0" for name in names))
+
+
+def fail(path: Path, error: str) -> None:
+    """Lets a file fail with this error where `sysfs_errors.c` is preloaded; elsewhere it is no number."""
+    path.write_text(f"!errno {error}\n")
 
 
 def ina3221_iio(root: Path, address: str, rails: Sequence[Rail]) -> Path:

@@ -82,13 +82,6 @@ class Probe(Protocol):
     def read_all(self) -> list[int]:
         """Reads every opened channel once; UNREAD or UNREAD + errno where a read failed."""
 
-    def why_unread(self, index: int) -> str:
-        """Says why the channel at this place of `read_all` was UNREAD when it last was.
-
-        The words stay the same as long as the cause does. Costs nothing while
-        sensors answer; asked for once, when a channel falls silent.
-        """
-
     def close(self) -> None:
         """Closes the descriptors; may be called twice."""
 
@@ -131,7 +124,6 @@ class KeptFile:
         """
         self._path = path
         self._size_bytes = size_bytes
-        self._error = 0
         self._failure_count = 0
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -140,7 +132,7 @@ class KeptFile:
         try:
             return os.pread(self._fd, self._size_bytes, 0)
         except OSError as error:
-            self._note(error.errno or 0)
+            self._look_again(error.errno)
             return b""
 
     def read_int(self) -> int:
@@ -148,18 +140,10 @@ class KeptFile:
         try:
             return int(os.pread(self._fd, self._size_bytes, 0))
         except OSError as error:
-            self._note(error.errno or 0)
+            self._look_again(error.errno)
             return UNREAD + (error.errno or 0)
         except ValueError:
-            self._error = 0
             return UNREAD
-
-    def why_unread(self) -> str:
-        """Says why the last reading that failed did: the kernel's error, or that it was no number."""
-        name = os.path.basename(self._path)
-        if not self._error:
-            return f"{name}: no number in it"
-        return f"{name}: {os.strerror(self._error)} ({errno.errorcode.get(self._error, self._error)})"
 
     def close(self) -> None:
         """Closes the descriptor; may be called twice."""
@@ -167,13 +151,12 @@ class KeptFile:
             os.close(self._fd)
             self._fd = -1
 
-    def _note(self, code: int) -> None:
-        """Keeps the error; looks now and then whether a device that was removed is back.
+    def _look_again(self, code: int | None) -> None:
+        """Looks now and then whether a device that was removed is back.
 
         The kernel answers ENODEV for ever on a descriptor of a removed device, even
         when its driver has been bound again at the same place.
         """
-        self._error = code
         if code != errno.ENODEV:
             return
         self._failure_count += 1
@@ -214,6 +197,12 @@ def list_folder(path: str) -> list[str]:
         return []
 
 
+def unread_reason(raw: int) -> str:
+    """Words a raw value that is none: `No data available (ENODATA)`, or that no number came."""
+    code = raw - UNREAD
+    return f"{os.strerror(code)} ({errno.errorcode.get(code, code)})" if code else "gives no number"
+
+
 def why_unreadable(path: str) -> str:
     """Returns why a file gives no number, empty when it gives one."""
     name = os.path.basename(path)
@@ -223,9 +212,7 @@ def why_unreadable(path: str) -> str:
         return f"{name}: {error.strerror}"
     try:
         raw = file.read_int()
-        if raw > LAST_UNREAD:
-            return ""
-        return f"{name}: {os.strerror(raw - UNREAD)}" if raw > UNREAD else f"{name} gives no number"
+        return "" if raw > LAST_UNREAD else f"{name}: {unread_reason(raw)}"
     finally:
         file.close()
 
@@ -249,9 +236,6 @@ class FileProbe:
 
     def read_all(self) -> list[int]:
         return [file.read_int() for file in self._files]
-
-    def why_unread(self, index: int) -> str:
-        return self._files[index].why_unread()
 
     def close(self) -> None:
         for file in self._files:

@@ -17,6 +17,7 @@ from edgerig_agent.probes.base import (
     Places,
     Probe,
     list_folder,
+    read_number,
     read_text,
     why_unreadable,
 )
@@ -28,6 +29,8 @@ from edgerig_agent.probes.rails import rail_boundary
 VOLTAGE_EVERY = 10
 
 _MILLI = 1e-3
+_MICRO = 1e-6
+_NOT_CONNECTED = "NC"
 # Channel 7 is the sum of shunt voltages and no rail.
 _CHANNELS = (1, 2, 3)
 
@@ -71,9 +74,6 @@ class Ina3221:
             values += rail.read(fresh_voltage)
         return values
 
-    def why_unread(self, index: int) -> str:
-        return self._open[index // 2].why_unread(index % 2)
-
     def close(self) -> None:
         for rail in self._open:
             rail.close()
@@ -81,23 +81,29 @@ class Ina3221:
 
 
 class _Rail:
-    """Files of one rail, and whether they can be read."""
+    """Files of one rail, whether they can be read, and what the driver says of the sensor."""
 
     def __init__(
-        self, source: str, label: str, current_path: str, voltage_path: str, shunt_ohm: float = 0.0
+        self,
+        source: str,
+        label: str,
+        current_path: str,
+        voltage_path: str,
+        *,
+        shunt_ohm: float = 0.0,
+        update_interval_ns: int = 0,
     ) -> None:
         self.source = source
-        self.boundary = rail_boundary(label)
-        self.shunt_ohm = shunt_ohm
         self.current_path = current_path
         self.voltage_path = voltage_path
-        self.reason = why_unreadable(current_path) or why_unreadable(voltage_path)
+        reason = why_unreadable(current_path) or why_unreadable(voltage_path)
+        self.reason = reason
+        self._current = Channel(
+            source, CURRENT_A, rail_boundary(label), _MILLI, 0, reason, shunt_ohm, update_interval_ns
+        )
 
     def channels(self) -> tuple[Channel, Channel]:
-        return (
-            Channel(self.source, CURRENT_A, self.boundary, _MILLI, 0, self.reason, self.shunt_ohm),
-            Channel(self.source, VOLTAGE_V, self.boundary, _MILLI, 0, self.reason),
-        )
+        return (self._current, self._current._replace(quantity=VOLTAGE_V))
 
 
 class _OpenRail:
@@ -112,9 +118,6 @@ class _OpenRail:
             self._last_voltage = self._voltage.read_int()
         return current, self._last_voltage
 
-    def why_unread(self, which: int) -> str:
-        return (self._current, self._voltage)[which].why_unread()
-
     def close(self) -> None:
         self._current.close()
         self._voltage.close()
@@ -124,15 +127,19 @@ def _hwmon_rails(folder: str, address: str) -> list[_Rail]:
     rails = []
     for name in list_folder(f"{folder}/hwmon"):
         base = f"{folder}/hwmon/{name}"
+        update_interval_ns = read_number(f"{base}/update_interval") * 1_000_000
         for channel in _CHANNELS:
             label = read_text(f"{base}/in{channel}_label")
-            if label and label != "NC":
-                source = f"ina3221:{address}:{channel}:{label}"
-                current = f"{base}/curr{channel}_input"
-                # Microohm (Documentation/hwmon/ina3221.rst).
-                text = read_text(f"{base}/shunt{channel}_resistor")
-                shunt_ohm = int(text) * 1e-6 if text.isdigit() else 0.0
-                rails.append(_Rail(source, label, current, f"{base}/in{channel}_input", shunt_ohm))
+            if label and label != _NOT_CONNECTED:
+                rail = _Rail(
+                    f"ina3221:{address}:{channel}:{label}",
+                    label,
+                    f"{base}/curr{channel}_input",
+                    f"{base}/in{channel}_input",
+                    shunt_ohm=read_number(f"{base}/shunt{channel}_resistor") * _MICRO,
+                    update_interval_ns=update_interval_ns,
+                )
+                rails.append(rail)
     return rails
 
 
@@ -144,9 +151,8 @@ def _iio_rails(folder: str, address: str) -> list[_Rail]:
         base = f"{folder}/{name}"
         for index in range(len(_CHANNELS)):
             label = read_text(f"{base}/rail_name_{index}")
-            if label and label != "NC":
+            if label and label != _NOT_CONNECTED:
                 source = f"ina3221:{address}:{index + 1}:{label}"
                 current = f"{base}/in_current{index}_input"
-                voltage = f"{base}/in_voltage{index}_input"
-                rails.append(_Rail(source, label, current, voltage))
+                rails.append(_Rail(source, label, current, f"{base}/in_voltage{index}_input"))
     return rails

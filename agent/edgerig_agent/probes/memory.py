@@ -81,9 +81,6 @@ class _Words:
         text = self._file.read_bytes() if self._file else b""
         return [number_after(text, word) for word in self._words]
 
-    def why_unread(self, index: int) -> str:
-        return f"{self._path}: no number behind {self._words[index].decode().strip(': ')}"
-
     def close(self) -> None:
         if self._file:
             self._file.close()

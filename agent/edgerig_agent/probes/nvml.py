@@ -88,17 +88,13 @@ class Nvml:
     def read_all(self) -> list[int]:
         return [self._read(query) for query in self._active]
 
-    def why_unread(self, index: int) -> str:
-        return self._active[index].error
-
     def close(self) -> None:
         self._active = []
 
     def _read(self, query: _Query) -> int:
         try:
             return int(query.call(query.handle))
-        except self._library.NVMLError as error:
-            query.error = str(error)
+        except self._library.NVMLError:
             return UNREAD
 
 
@@ -107,8 +103,6 @@ class _Query:
         self.channel = channel
         self.call = call
         self.handle = handle
-        # What the driver said when it last refused.
-        self.error = ""
 
 
 def _query(library: Any, handle: Any, index: int, quantity: str, function: str) -> _Query:
