@@ -102,6 +102,8 @@ class Attempt:
         questions = self._questions()
         with self.marks.phase("load"):
             loaded = models.load(self.folders.model, trial.dtype, device)
+        if questions is not None:
+            questions = questions.for_model(encoder_decoder=loaded.encoder_decoder)
         transform = compress.transform(trial.compression.kind)
         material = compress.Material(questions, trial.seed)
         if trial.compression.kind == "none":

@@ -16,6 +16,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from edgerig_workload.faults import WorkerFault
+from edgerig_workload.tasks.wording import Head
 
 # Used where neither configuration nor tokenizer says how long an input may be.
 CONTEXT_TOKENS = 2048
@@ -45,6 +46,18 @@ class Loaded:
         """Return the ids of a text with what the tokenizer puts around it."""
         ids: list[int] = self.tokenizer(text)["input_ids"]
         return ids
+
+    def count(self, text: str) -> int:
+        """Count the tokens of a text with what the tokenizer puts around it."""
+        return len(self.encode(text))
+
+    def head(self, text: str, most: int) -> Head | None:
+        """Return what fits into `most` tokens, added ones among them; None where not even those fit."""
+        if most < self.tokenizer.num_special_tokens_to_add():
+            return None
+        ids: list[int] = self.tokenizer(text, max_length=most, truncation=True)["input_ids"]
+        whole = self.count(text)
+        return Head(self.decode(ids), len(ids), cut=len(ids) < whole)
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of ids, special tokens left out."""

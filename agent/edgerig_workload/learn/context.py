@@ -22,6 +22,10 @@ class Questions:
     spec: TaskSpec
     items: Sequence[Item]
 
+    def for_model(self, *, encoder_decoder: bool) -> Questions:
+        """Return the task as it is put to a kind of model."""
+        return Questions(self.spec.for_model(encoder_decoder=encoder_decoder), self.items)
+
 
 @dataclass(frozen=True)
 class Prompt:

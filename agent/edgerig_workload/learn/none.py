@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgerig_workload.learn.context import Context, Learned, Prompt, Worder
 from edgerig_workload.models import Loaded
 from edgerig_workload.tasks.items import Item
-from edgerig_workload.tasks.prompts import bare, personal
+from edgerig_workload.tasks.prompts import bare, worded
 from edgerig_workload.tasks.spec import TaskSpec
 
 
@@ -28,5 +28,5 @@ def _bare(spec: TaskSpec, loaded: Loaded, item: Item, most_tokens: int) -> Promp
     text = bare(spec, item)
     if len(loaded.encode(text)) <= most_tokens:
         return Prompt(text, 0, truncated=False)
-    cut = personal(spec, item, (), lambda part: len(loaded.encode(part)), most_tokens)
+    cut = worded(spec, item, (), loaded, most_tokens)
     return Prompt(cut.text, 0, truncated=True)

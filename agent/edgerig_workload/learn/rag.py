@@ -14,7 +14,7 @@ from edgerig_workload.models import Loaded
 from edgerig_workload.retrieve.bm25 import Index
 from edgerig_workload.retrieve.query import document, query
 from edgerig_workload.tasks.items import Item, ProfileItem
-from edgerig_workload.tasks.prompts import personal
+from edgerig_workload.tasks.prompts import worded
 
 
 @dataclass(frozen=True)
@@ -68,5 +68,5 @@ def _personal(
 ) -> Prompt:
     places = history.index.top(query(questions.spec, item), count)
     retrieved = [history.entries[place] for place in places]
-    prompt = personal(questions.spec, item, retrieved, lambda part: len(loaded.encode(part)), most_tokens)
+    prompt = worded(questions.spec, item, retrieved, loaded, most_tokens)
     return Prompt(prompt.text, prompt.used_count, prompt.truncated)

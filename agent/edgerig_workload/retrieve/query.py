@@ -12,7 +12,7 @@ from edgerig_workload.tasks.spec import TaskSpec
 
 _QUOTED = re.compile(r'"([^"]*)"')
 # The query of these tasks is the input's text after the first of these words.
-_MARKERS = {"lamp-2": "description:", "lamp-3": "review:", "lamp-4": "article:"}
+_MARKERS = {"lamp-2": "description:", "lamp-2n": "article:", "lamp-3": "review:", "lamp-4": "article:"}
 
 
 def query(spec: TaskSpec, item: Item) -> str:
@@ -20,19 +20,19 @@ def query(spec: TaskSpec, item: Item) -> str:
 
     Where an input lacks its task's marker, the whole input is the query.
     """
-    if spec.prompt == "plain":
+    if spec.family == "plain":
         return item.input
-    if spec.prompt == "lamp-1":
+    if spec.family == "lamp-1":
         # First comes the author's own title, then the two candidates.
         candidates = _QUOTED.findall(item.input)[1:3]
         return " ".join(candidates) or item.input
-    marker = _MARKERS.get(spec.prompt, ":")
+    marker = _MARKERS.get(spec.family, ":")
     _, found, tail = item.input.partition(marker)
     return tail.strip() if found else item.input
 
 
 def document(spec: TaskSpec, entry: ProfileItem) -> str:
     """Return the text of a profile item that is searched."""
-    if spec.prompt in ("lamp-1", "lamp-4", "lamp-5"):
+    if spec.family in ("lamp-1", "lamp-4", "lamp-5"):
         return f"{entry.output} {entry.text}"
-    return entry.text
+    return f"{entry.title} {entry.text}" if entry.title else entry.text

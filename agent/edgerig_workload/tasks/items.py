@@ -33,6 +33,8 @@ class ProfileItem:
     text: str
     output: str
     date: str = ""
+    # A heading that is searched and not shown.
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ def load(path: Path) -> list[Item]:
     """
     items: list[Item] = []
     faults: list[str] = []
+    # Questions of one user repeat the profile: each of its items is held once.
+    seen: dict[ProfileItem, ProfileItem] = {}
     lines_of_ids: dict[str, int] = {}
     for number, line in _lines(path):
         try:
-            item = _item(line)
+            item = _item(line, seen)
         except _LineFault as fault:
             faults.append(f"line {number}{_named(fault.item_id)}: {fault}")
             continue
@@ -106,7 +110,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise DataFault(f"{path.name} cannot be read: {error.strerror}") from error
 
 
-def _item(line: bytes) -> Item:
+def _item(line: bytes, seen: dict[ProfileItem, ProfileItem]) -> Item:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -131,20 +135,27 @@ def _item(line: bytes) -> Item:
         user=user,
         input=question,
         output=_text(row, "output", item_id),
-        profile=tuple(_profile_item(entry, place, item_id) for place, entry in enumerate(profile)),
+        profile=tuple(
+            _shared(_profile_item(entry, place, item_id), seen) for place, entry in enumerate(profile)
+        ),
     )
+
+
+def _shared(entry: ProfileItem, seen: dict[ProfileItem, ProfileItem]) -> ProfileItem:
+    return seen.setdefault(entry, entry)
 
 
 def _profile_item(entry: Any, place: int, item_id: str) -> ProfileItem:
     where = f"profile[{place}]"
     if not isinstance(entry, dict):
         raise _LineFault(f"{where} is not a JSON object", item_id)
-    _only(entry, {"id", "text", "output", "date"}, item_id, where)
+    _only(entry, {"id", "text", "output", "date", "title"}, item_id, where)
     return ProfileItem(
         id=_text(entry, "id", item_id, where),
         text=_text(entry, "text", item_id, where),
         output=_text(entry, "output", item_id, where),
         date=_text({"date": "", **entry}, "date", item_id, where),
+        title=_text({"title": "", **entry}, "title", item_id, where),
     )
 
 

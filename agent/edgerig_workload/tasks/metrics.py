@@ -1,4 +1,5 @@
-"""Scores of one output against the expected one, each in [0, 1] and better when larger.
+"""Scores of one output against the expected one, each in [0, 1] and better when larger;
+and figures of all outputs together, which are no means of such scores.
 
 ROUGE follows the rouge-score package without stemming, and is written out here
 so that a board needs no further package. Knows nothing of prompts or models.
@@ -52,13 +53,7 @@ def rating(output: str, expected: str) -> float:
     Raises:
         ValueError: `expected` is no number from 1 to 5.
     """
-    gold = _number(expected)
-    if gold is None or not RATING_LEAST <= gold <= RATING_MOST:
-        raise ValueError(f"the expected rating {expected!r} is no number from 1 to 5")
-    worst = max((RATING_LEAST, RATING_MOST), key=lambda end: abs(end - gold))
-    said = _number(output)
-    error = abs((worst if said is None else said) - gold)
-    return max(0.0, 1.0 - error / (RATING_MOST - RATING_LEAST))
+    return max(0.0, 1.0 - _rating_error(output, expected) / (RATING_MOST - RATING_LEAST))
 
 
 def rouge1_f(output: str, expected: str) -> float:
@@ -72,6 +67,59 @@ def rougel_f(output: str, expected: str) -> float:
     """Return the F measure of the longest common subsequence of words."""
     said, gold = _words(output), _words(expected)
     return _f_measure(_common_subsequence(said, gold), len(said), len(gold))
+
+
+def corpus(spec: TaskSpec, outputs: Sequence[str], expected: Sequence[str]) -> dict[str, float]:
+    """Return what LaMP's own evaluation reports for a kind of task, over all items together.
+
+    accuracy and macro_f1 of a classification, mae and rmse of ratings, the means of
+    rouge1_f and rougeL_f of generated texts. Errors of ratings are not bounded here, as an
+    output may be any number.
+
+    Raises:
+        ValueError: there are no items, or an expected rating is no number from 1 to 5.
+    """
+    if not outputs:
+        raise ValueError("there are no items to score")
+    pairs = list(zip(outputs, expected, strict=True))
+    if spec.kind == "classification":
+        hits = sum(accuracy(said, gold, spec.labels) for said, gold in pairs)
+        return {"accuracy": hits / len(pairs), "macro_f1": macro_f1(outputs, expected, spec.labels)}
+    if spec.kind == "rating":
+        errors = [_rating_error(said, gold) for said, gold in pairs]
+        return {
+            "mae": sum(errors) / len(errors),
+            "rmse": math.sqrt(sum(error * error for error in errors) / len(errors)),
+        }
+    return {
+        "rouge1_f": sum(rouge1_f(said, gold) for said, gold in pairs) / len(pairs),
+        "rougeL_f": sum(rougel_f(said, gold) for said, gold in pairs) / len(pairs),
+    }
+
+
+def macro_f1(outputs: Sequence[str], expected: Sequence[str], labels: Sequence[str] = ()) -> float:
+    """Return the mean over all labels of the F measure of each; outputs outside of them count against recall.
+
+    A label that neither is expected nor was said has 0, as in scikit-learn. Without labels
+    those that are expected are meant.
+    """
+    said = [text.strip() for text in outputs]
+    golds = [text.strip() for text in expected]
+    measured = list(labels) or sorted(set(golds))
+    total = 0.0
+    for label in measured:
+        hits = sum(one == other == label for one, other in zip(said, golds, strict=True))
+        total += _f_measure(hits, said.count(label), golds.count(label))
+    return total / len(measured)
+
+
+def _rating_error(output: str, expected: str) -> float:
+    gold = _number(expected)
+    if gold is None or not RATING_LEAST <= gold <= RATING_MOST:
+        raise ValueError(f"the expected rating {expected!r} is no number from 1 to 5")
+    worst = max((RATING_LEAST, RATING_MOST), key=lambda end: abs(end - gold))
+    said = _number(output)
+    return abs((worst if said is None else said) - gold)
 
 
 def _number(text: str) -> float | None:

@@ -2,7 +2,8 @@
 
 One prompt family a LaMP task and `plain` for a user's own questions. A prompt
 ends with a cue that a causal model continues with the answer; an answer ends
-with a line break. Knows nothing of tokenizers but a function that counts.
+with a line break. The families here are short, for small models; those of `published`
+are the benchmark's own. Knows nothing of tokenizers but a function that counts.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgerig_workload.tasks import published
 from edgerig_workload.tasks.items import Item, ProfileItem
 from edgerig_workload.tasks.spec import TaskSpec
+from edgerig_workload.tasks.wording import CUE, Personal, Tokens
+from edgerig_workload.tasks.wording import Pair as Pair
 
-CUE = "\nanswer:"
-END = "\n"
 # Largest share of the tokens that the question may claim against its prefix,
 # in tenths. LaMP lowers it by 0.1 until the prefix fits.
 QUESTION_TENTHS = 6
@@ -22,23 +24,6 @@ QUESTION_TENTHS = 6
 TWEET_OPENING = 0.25
 
 CountTokens = Callable[[str], int]
-
-
-@dataclass(frozen=True)
-class Personal:
-    """A personal prompt; `truncated` says that a retrieved text or the question was cut or left out."""
-
-    text: str
-    used_count: int
-    truncated: bool
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One thing to learn: the model sees `prompt` and the loss is taken on `answer`."""
-
-    prompt: str
-    answer: str
 
 
 def question(spec: TaskSpec, text: str) -> str:
@@ -62,13 +47,12 @@ def question(spec: TaskSpec, text: str) -> str:
 
 def bare(spec: TaskSpec, item: Item) -> str:
     """Word the prompt that knows nothing of the user."""
-    return _input(spec, item) + CUE
+    return _input(spec, item) + spec.cue
 
 
 def answer_text(spec: TaskSpec, output: str) -> str:
     """Write an output as the text that follows a prompt; line breaks inside become blanks."""
-    del spec
-    return f" {' '.join(output.split())}{END}"
+    return spec.answer(output)
 
 
 def read_answer(spec: TaskSpec, generated: str) -> str:
@@ -83,8 +67,22 @@ def training_pairs(spec: TaskSpec, profile: Sequence[ProfileItem]) -> list[Pair]
     As in LaMP the pairs come from the profile and never from the questions:
     text to output, for lamp-1 title to abstract, for lamp-7 the rest of a tweet.
     """
-    pairs = (_pair(spec, entry) for entry in profile)
+    pair = published.pair if spec.published else _pair
+    pairs = (pair(spec, entry) for entry in profile)
     return [pair for pair in pairs if pair is not None]
+
+
+def worded(
+    spec: TaskSpec, item: Item, retrieved: Sequence[ProfileItem], tokens: Tokens, max_tokens: int
+) -> Personal:
+    """Word the prompt with the retrieved items, in the words of the task's family.
+
+    Raises:
+        ValueError: `max_tokens` is below 1.
+    """
+    if spec.published:
+        return published.personal(spec, item, retrieved, tokens, max_tokens)
+    return personal(spec, item, retrieved, tokens.count, max_tokens)
 
 
 def personal(

@@ -6,14 +6,16 @@ Does not know where the questions come from or how prompts are worded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from edgerig_workload.tasks.items import DataFault
+from edgerig_workload.tasks.wording import CUE, END, PUBLISHED, PUBLISHED_FAMILIES
 
 Kind = Literal["classification", "rating", "generation"]
 KINDS = ("classification", "rating", "generation")
-PROMPTS = ("lamp-1", "lamp-2", "lamp-3", "lamp-4", "lamp-5", "lamp-6", "lamp-7", "plain")
+OWN_PROMPTS = ("lamp-1", "lamp-2", "lamp-3", "lamp-4", "lamp-5", "lamp-6", "lamp-7", "plain")
+PROMPTS = (*OWN_PROMPTS, *PUBLISHED_FAMILIES)
 METRICS_OF_KIND: Mapping[str, tuple[str, ...]] = {
     "classification": ("accuracy",),
     "rating": ("rating", "accuracy"),
@@ -28,7 +30,8 @@ class TaskSpec:
     """One task: what is asked, in which words, and how an output is scored.
 
     `labels` is the closed set of outputs of a classification, in fixed order;
-    empty means an open set. `answer_tokens` is the longest answer generated.
+    empty means an open set. `answer_tokens` is the longest answer generated. `cue` ends a
+    prompt; without one an answer is the output alone, as encoder-decoders learn it.
     """
 
     name: str
@@ -37,6 +40,26 @@ class TaskSpec:
     prompt: str
     labels: tuple[str, ...] = ()
     answer_tokens: int = 32
+    cue: str = CUE
+
+    @property
+    def published(self) -> bool:
+        """Whether prompts are worded as LaMP's authors publish them."""
+        return self.prompt.endswith(PUBLISHED)
+
+    @property
+    def family(self) -> str:
+        """The task's family, whoever words its prompts."""
+        return self.prompt.removesuffix(PUBLISHED)
+
+    def for_model(self, *, encoder_decoder: bool) -> TaskSpec:
+        """Return the task as it is put to a kind of model: published prompts have no cue of their own."""
+        return replace(self, cue="") if self.published and encoder_decoder else self
+
+    def answer(self, output: str) -> str:
+        """Write an output as what follows a prompt; line breaks inside become blanks."""
+        said = " ".join(output.split())
+        return f" {said}{END}" if self.cue else said
 
     @classmethod
     def from_trial(cls, task: Mapping[str, Any]) -> TaskSpec:

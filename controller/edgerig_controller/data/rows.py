@@ -20,7 +20,7 @@ LINE_BYTES = 16 * 1024 * 1024
 PROFILE_ITEMS = 100_000
 FAULTS_SHOWN = 20
 _ROW_KEYS = ("id", "user", "input", "output", "profile")
-_ITEM_KEYS = ("id", "text", "output", "date")
+_ITEM_KEYS = ("id", "text", "output", "date", "title")
 
 # Says what is wrong with an expected output; '' when nothing is.
 OutputCheck = Callable[[str], str]
@@ -141,8 +141,11 @@ def _profile_faults(profile: Any) -> list[str]:
             continue
         missing = _text_faults({"date": "", **entry}, ("id", "text", "output"), _ITEM_KEYS)
         faults += [f"profile[{place}]: {fault}" for fault in missing]
-        if not isinstance(entry.get("date", ""), (str, int, float)):
-            faults.append(f"profile[{place}]: `date` must be text")
+        faults += [
+            f"profile[{place}]: `{key}` must be text"
+            for key in ("date", "title")
+            if not isinstance(entry.get(key, ""), (str, int, float))
+        ]
     return faults
 
 

@@ -146,7 +146,7 @@ def test_numbers_stand_for_text_as_in_the_worker(tmp_path: Path) -> None:
         (row(1, profile="x"), "`profile` must be a list"),
         (row(1, profile=[3]), "profile[0] is not a JSON object"),
         (row(1, profile=[{"id": "a", "text": "b"}]), "profile[0]: `output` is missing"),
-        (row(1, profile=[{"id": "a", "text": "b", "output": "c", "title": "d"}]), "unknown key `title`"),
+        (row(1, profile=[{"id": "a", "text": "b", "output": "c", "heading": "d"}]), "unknown key `heading`"),
         (row(1, extra=1), "unknown key `extra`; known are id, user, input, output, profile"),
         ([1, 2], "line 1: not a JSON object"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgerig_workload.tasks.metrics import accuracy, rating, rouge1_f, rougel_f, score
+from edgerig_workload.tasks.metrics import accuracy, corpus, macro_f1, rating, rouge1_f, rougel_f, score
 from edgerig_workload.tasks.spec import TaskSpec
 
 WORDS = st.lists(st.sampled_from(["the", "Cat", "sat", "mat", "é", "a-b", "x1", "!"]), max_size=12).map(
@@ -92,3 +92,55 @@ def test_score_uses_the_tasks_labels() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(ValueError, match="bleu"):
         score(spec("bleu"), "a", "a")
+
+
+def kind(word: str, labels: tuple[str, ...] = ()) -> TaskSpec:
+    return TaskSpec.from_trial({"name": "t", "kind": word, "labels": list(labels)})
+
+
+def test_macro_f1_is_the_mean_over_all_labels_absent_ones_among_them() -> None:
+    """comedy: precision 1/2, recall 1; action: precision 1, recall 1/2; drama: never there."""
+    said, golds = ["comedy", "comedy", "action", "nonsense"], ["comedy", "action", "action", "drama"]
+
+    value = macro_f1(said, golds, ("comedy", "action", "drama", "horror"))
+
+    assert value == pytest.approx((2 / 3 + 2 / 3 + 0 + 0) / 4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abx"), st.sampled_from("abc")), min_size=1, max_size=12))
+def test_macro_f1_equals_counting_by_hand(pairs: list[tuple[str, str]]) -> None:
+    labels = ("a", "b", "c")
+    values = []
+    for label in labels:
+        hits = sum(said == gold == label for said, gold in pairs)
+        wrong = sum(said == label != gold for said, gold in pairs)
+        missed = sum(gold == label != said for said, gold in pairs)
+        values.append(2 * hits / (2 * hits + wrong + missed) if hits + wrong + missed else 0.0)
+
+    said, golds = zip(*pairs, strict=True)
+
+    assert macro_f1(said, golds, labels) == pytest.approx(sum(values) / 3)
+
+
+def test_ratings_are_reported_as_errors_with_the_worst_end_for_silence() -> None:
+    found = corpus(kind("TASK_KIND_RATING"), ["4", "none", "9"], ["5", "2", "5"])
+
+    assert found == {"mae": pytest.approx((1 + 3 + 4) / 3), "rmse": pytest.approx((26 / 3) ** 0.5)}
+
+
+def test_generated_texts_are_reported_by_both_rouges() -> None:
+    found = corpus(kind("TASK_KIND_GENERATION"), ["b a", "a"], ["a b", "a"])
+
+    assert found == {"rouge1_f": 1.0, "rougeL_f": pytest.approx(0.75)}
+
+
+def test_classes_are_reported_by_accuracy_and_macro_f1() -> None:
+    found = corpus(kind("TASK_KIND_CLASSIFICATION", ("a", "b")), ["a", "c"], ["a", "b"])
+
+    assert found == {"accuracy": 0.5, "macro_f1": 0.5}
+
+
+def test_no_items_have_no_figure() -> None:
+    with pytest.raises(ValueError, match="no items"):
+        corpus(kind("TASK_KIND_RATING"), [], [])
