@@ -132,7 +132,7 @@ class PhaseBegin(_message.Message):
     def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., t_mono_ns: _Optional[int] = ...) -> None: ...
 
 class PhaseInterval(_message.Message):
-    __slots__ = ("phase", "index", "begin_mono_ns", "end_mono_ns", "rss_peak_bytes", "rss_peak_method", "cuda_allocated_peak_bytes", "cuda_reserved_peak_bytes")
+    __slots__ = ("phase", "index", "begin_mono_ns", "end_mono_ns", "rss_peak_bytes", "rss_peak_method", "cuda_allocated_peak_bytes", "cuda_reserved_peak_bytes", "pss_end_bytes", "uss_end_bytes", "swap_pss_end_bytes", "major_fault_count")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     BEGIN_MONO_NS_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,10 @@ class PhaseInterval(_message.Message):
     RSS_PEAK_METHOD_FIELD_NUMBER: _ClassVar[int]
     CUDA_ALLOCATED_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     CUDA_RESERVED_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PSS_END_BYTES_FIELD_NUMBER: _ClassVar[int]
+    USS_END_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SWAP_PSS_END_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAJOR_FAULT_COUNT_FIELD_NUMBER: _ClassVar[int]
     phase: Phase
     index: int
     begin_mono_ns: int
@@ -149,7 +153,11 @@ class PhaseInterval(_message.Message):
     rss_peak_method: str
     cuda_allocated_peak_bytes: int
     cuda_reserved_peak_bytes: int
-    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., index: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., rss_peak_bytes: _Optional[int] = ..., rss_peak_method: _Optional[str] = ..., cuda_allocated_peak_bytes: _Optional[int] = ..., cuda_reserved_peak_bytes: _Optional[int] = ...) -> None: ...
+    pss_end_bytes: int
+    uss_end_bytes: int
+    swap_pss_end_bytes: int
+    major_fault_count: int
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., index: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., rss_peak_bytes: _Optional[int] = ..., rss_peak_method: _Optional[str] = ..., cuda_allocated_peak_bytes: _Optional[int] = ..., cuda_reserved_peak_bytes: _Optional[int] = ..., pss_end_bytes: _Optional[int] = ..., uss_end_bytes: _Optional[int] = ..., swap_pss_end_bytes: _Optional[int] = ..., major_fault_count: _Optional[int] = ...) -> None: ...
 
 class TrainStep(_message.Message):
     __slots__ = ("index", "begin_mono_ns", "end_mono_ns", "tokens", "samples", "loss")
