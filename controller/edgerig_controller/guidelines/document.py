@@ -67,6 +67,7 @@ _ORIGIN = _object(
         "code": {"type": "object", "additionalProperties": _TEXT},
         "registered_unix_s": _NUMBER,
         "first_run_unix_s": _NUMBER,
+        "difficulty": {"type": "object", "additionalProperties": {"type": "object"}},
     }
 )
 _PROPERTIES: dict[str, Any] = {

@@ -80,6 +80,8 @@ class Origin:
     code: Mapping[str, str] = field(default_factory=dict)
     registered_unix_s: float | None = None
     first_run_unix_s: float | None = None
+    # D1 to D5 by task, where they were given.
+    difficulty: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,6 @@ def test_a_folder_of_exports_holds_several(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "nowhere"])
 def test_a_folder_without_exports_says_how_to_make_one(tmp_path: Path, name: str) -> None:
-    with pytest.raises(NotFoundError, match="no study.json") as caught:
+    with pytest.raises(NotFoundError, match=r"no study\.json") as caught:
         exported.find(tmp_path / name)
     assert "edgerig export" in caught.value.hint

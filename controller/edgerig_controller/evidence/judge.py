@@ -1,0 +1,201 @@
+"""Judges the claims of studies on their evidence, and says of each guideline where it comes from.
+
+Two families, each with Holm of its own: the claims that the study files
+registered, and H1 to H10. Pure but for reading the source of the engine, whose
+digest names the code that judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgerig.errors import DataError
+from edgerig.version import VERSION
+from edgerig_controller import guidelines as engine
+from edgerig_controller.evidence.build import Difficulties, Evidence, only
+from edgerig_controller.evidence.runs import Notice, Run
+from edgerig_controller.guidelines.claims import SESOI_POINTS, Claim, contradictions, of_study, registered
+from edgerig_controller.guidelines.document import SCHEMA_VERSION
+from edgerig_controller.guidelines.guideline import Guideline, Origin, judge_family
+from edgerig_controller.guidelines.hypotheses import Finding
+from edgerig_controller.guidelines.matching import StudyRecords
+from edgerig_controller.guidelines.verdict import Verdict
+
+STUDY_FILE, REGISTERED = "study file", "registered"
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Everything that `edgerig guide` found; the claims of study files come first."""
+
+    evidence: Evidence
+    guidelines: tuple[Guideline, ...]
+    notices: tuple[Notice, ...]
+
+    def family(self, name: str) -> tuple[Guideline, ...]:
+        """Returns the guidelines of one family."""
+        return tuple(found for found in self.guidelines if found.origin.family == name)
+
+    @property
+    def has_errors(self) -> bool:
+        """Tells whether something is wrong that no reader may overlook."""
+        return any(notice.level == "error" for notice in self.notices)
+
+    def document(self, *, now_unix_s: float) -> dict[str, Any]:
+        """Returns the document guidelines.json (`document.DOCUMENT_SCHEMA`)."""
+        return {
+            "edgerig_guidelines": SCHEMA_VERSION,
+            "written_unix_s": now_unix_s,
+            "notices": [vars(notice) for notice in self.notices],
+            "guidelines": [as_document(found) for found in self.guidelines],
+        }
+
+
+def judge(evidence: Evidence, *, difficulty: Difficulties | None = None) -> Guide:
+    """Judges both families.
+
+    Raises:
+        DataError: a registered claim cannot be read (a damaged export).
+    """
+    entries = _entries(evidence)
+    own = judge_family(evidence.records, [_claim(entry) for entry in entries])
+    fixed = judge_family(evidence.records, registered())
+    guidelines = [
+        _with_origin(found, family, evidence, difficulty or {})
+        for family, mine in ((STUDY_FILE, own), (REGISTERED, fixed))
+        for found in mine
+    ]
+    return Guide(evidence, tuple(guidelines), (*evidence.notices, *_notices(entries, own)))
+
+
+def as_document(found: Guideline) -> dict[str, Any]:
+    """Returns a guideline as plain JSON values: what is written, and what a replay compares."""
+    plain: dict[str, Any] = json.loads(json.dumps(_plain(found.as_json()), allow_nan=False))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Turns numpy numbers into Python's, and what is no finite number into null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _entries(evidence: Evidence) -> list[dict[str, Any]]:
+    """Brings the registered claims of all studies together; the same one in two studies is one."""
+    found: dict[str, dict[str, Any]] = {}
+    for data in evidence.studies:
+        for given in data.study.claims:
+            entry = dict(given)
+            name = str(entry.get("id", ""))
+            same = found.get(name)
+            if same is not None and same != entry:
+                name = f"{data.study.name}/{name}"
+                entry["id"] = name
+            found[name] = entry
+    return list(found.values())
+
+
+def _claim(entry: Mapping[str, Any]) -> Claim:
+    """Makes a claim that is tested on the tasks which its metric scores."""
+    try:
+        claim = of_study(entry)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"the claim {entry.get('id', '')!r} cannot be read: {error}") from error
+    metric = str(entry["metric"])
+    scored_by = {"rmse": "rating"}.get(metric, metric)
+    if scored_by not in SESOI_POINTS:
+        return claim
+    inner = claim.measure
+
+    def measure(records: StudyRecords, delta: float) -> Finding:
+        kept = only(records, scored_by)
+        if records.tasks and not kept.tasks:
+            return Finding(None, (f"no task is scored by {scored_by}",))
+        return inner(kept, delta)
+
+    return replace(claim, measure=measure)
+
+
+def _notices(entries: Sequence[Mapping[str, Any]], own: Sequence[Guideline]) -> list[Notice]:
+    found = [
+        Notice("error", "contradictory_claims", f"the claims {a} and {b} cannot both hold")
+        for a, b in contradictions(entries)
+    ]
+    if not entries:
+        text = "the study files register no claim: only H1 to H10 are judged"
+        found.append(Notice("notice", "no_claims", text))
+    found += [
+        Notice("error", "claim_not_tested", f"{entry.claim_id}: {'; '.join(entry.reasons)}")
+        for entry in own
+        if entry.verdict == Verdict.NOT_TESTED.value
+    ]
+    return found
+
+
+def _with_origin(found: Guideline, family: str, evidence: Evidence, difficulty: Difficulties) -> Guideline:
+    runs = entered(found, evidence)
+    first = min((run.started_unix_s for run in runs if run.started_unix_s is not None), default=None)
+    studies = {run.study_id for run in runs} or {data.study.study_id for data in evidence.studies}
+    created = max(data.study.created_unix_s for data in evidence.studies if data.study.study_id in studies)
+    origin = Origin(
+        family=family,
+        studies=tuple(
+            {"study_id": data.study.study_id, "name": data.study.name, "digest": data.study.digest}
+            for data in evidence.studies
+        ),
+        run_ids=tuple(sorted(run.attempt_id for run in runs)),
+        data_sha256=evidence.data_sha256,
+        config_sha256=evidence.config_sha256,
+        code=code(),
+        registered_unix_s=created,
+        first_run_unix_s=first,
+        difficulty=difficulty,
+    )
+    # Results that are older than the registration may have been looked at before it.
+    before = first is None or created <= first
+    devices = tuple(sorted({run.device_id for run in runs}))
+    scope = found.scope if found.scope.devices else replace(found.scope, devices=devices)
+    return replace(found, origin=origin, preregistered=before, scope=scope)
+
+
+def entered(found: Guideline, evidence: Evidence) -> list[Run]:
+    """Lists the runs whose results entered a guideline."""
+    places = {(place.task.removesuffix(f" on {place.device}"), place.device) for place in found.places}
+    return [
+        run
+        for run in evidence.usable()
+        if evidence.config_of[run.trial_id] in found.contrast
+        and ((run.task, "") in places or (run.task, run.device_id) in places)
+    ]
+
+
+@cache
+def code() -> Mapping[str, str]:
+    """Names the code that judges: versions, and the digest of the engine's source."""
+    total = hashlib.sha256()
+    folder = Path(str(engine.__file__)).parent
+    for path in sorted(folder.glob("*.py")):
+        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return {
+        "edgerig": VERSION,
+        "engine_sha256": total.hexdigest(),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "scipy": version("scipy"),
+    }
