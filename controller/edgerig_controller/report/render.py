@@ -42,13 +42,13 @@ class ReportFiles:
 
 def html(report: Report) -> str:
     """Renders the self-contained page."""
-    template = _environment(autoescape=True).get_template("report.html.j2")
+    template = environment(autoescape=True).get_template("report.html.j2")
     return template.render(report=report, plots=plots(report))
 
 
 def markdown(report: Report) -> str:
     """Renders the same content as Markdown, tables instead of plots."""
-    return _environment(autoescape=False).get_template("report.md.j2").render(report=report)
+    return environment(autoescape=False).get_template("report.md.j2").render(report=report)
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -65,9 +65,9 @@ def write(report: Report, folder: Path) -> ReportFiles:
     files = ReportFiles(folder / HTML_NAME, folder / MARKDOWN_NAME, folder / SUMMARY_NAME)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(files.html, html(report))
-        _replace(files.markdown, markdown(report))
-        _replace(files.summary, json.dumps(document(report), indent=1, ensure_ascii=False) + "\n")
+        replace_file(files.html, html(report))
+        replace_file(files.markdown, markdown(report))
+        replace_file(files.summary, json.dumps(document(report), indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise StorageError(
             f"the report cannot be written to {folder}: {error.strerror}",
@@ -76,7 +76,8 @@ def write(report: Report, folder: Path) -> ReportFiles:
     return files
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
+    """Writes a file in one step: a reader sees the old one or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -85,7 +86,8 @@ def _replace(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _environment(*, autoescape: bool) -> jinja2.Environment:
+def environment(*, autoescape: bool) -> jinja2.Environment:
+    """Makes the templates' environment with the filters that word figures."""
     # Markdown is escaped by its own filter, `cell`; HTML entities would be wrong there.
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edgerig_controller.report", "templates"),

@@ -35,11 +35,14 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
+    """A horizontal axis over the width of a drawing."""
+
     low: float
     high: float
 
     def x(self, value: float) -> float:
+        """Returns where a value stands, in the drawing's units."""
         share = (value - self.low) / (self.high - self.low)
         return MARGIN + share * (WIDTH - 2 * MARGIN)
 
@@ -64,31 +67,40 @@ def dot_plot(
     shown = rows[:MAX_ROWS]
     axis = _axis(shown, zero=zero, bounds=bounds)
     height = TOP + ROW * len(shown) + AXIS
-    ticks = _ticks(axis.low, axis.high)
+    ticks = ticks_of(axis.low, axis.high)
     bottom = TOP + ROW * len(shown)
     parts = [
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{_attribute(title)}">',
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{attribute(title)}">',
         f"<title>{escape(title)}</title>",
     ]
-    parts += [_grid_line(axis.x(value), bottom, strong=zero and value == 0) for value in ticks]
+    parts += [grid_line(axis.x(value), bottom, strong=zero and value == 0) for value in ticks]
     for number, row in enumerate(shown):
         parts += _row(row, axis, TOP + ROW * number)
-    for value in ticks:
-        text = f"{value:g}".replace("-", "−")
-        tail = f" {unit}" if unit and value == ticks[-1] else ""
-        parts.append(_tick_label(axis.x(value), bottom + 15, text + tail))
+    parts += tick_labels(axis, ticks, bottom, unit)
     parts.append("</svg>")
     return "".join(parts)
 
 
-def _row(row: Dot, axis: _Axis, top: float) -> list[str]:
+def tick_labels(axis: Axis, ticks: Sequence[float], bottom: float, unit: str) -> list[str]:
+    """Writes the figures below an axis; the last one has the unit."""
+    return [
+        tick_label(
+            axis.x(value),
+            bottom + 15,
+            f"{value:g}".replace("-", "−") + (f" {unit}" if unit and value == ticks[-1] else ""),
+        )
+        for value in ticks
+    ]
+
+
+def _row(row: Dot, axis: Axis, top: float) -> list[str]:
     middle = top + 23
-    label = _shorten(row.label, 58 - len(row.text or row.missing))
+    label = shorten(row.label, 58 - len(row.text or row.missing))
     parts = [f'<text class="label" x="{MARGIN}" y="{top + 12}">{escape(label)}</text>']
     note = row.missing if row.value is None else row.text
     kind = "missing" if row.value is None else "value"
     parts.append(
-        f'<text class="{kind}" x="{WIDTH - MARGIN}" y="{top + 12}">{escape(_shorten(note, 44))}</text>'
+        f'<text class="{kind}" x="{WIDTH - MARGIN}" y="{top + 12}">{escape(shorten(note, 44))}</text>'
     )
     if row.low is not None and row.high is not None:
         left = axis.x(max(row.low, axis.low))
@@ -100,30 +112,44 @@ def _row(row: Dot, axis: _Axis, top: float) -> list[str]:
     return parts
 
 
-def _grid_line(x: float, bottom: float, *, strong: bool) -> str:
+def grid_line(x: float, bottom: float, *, strong: bool) -> str:
+    """Draws the vertical line of a tick."""
     return f'<path class="{"zero" if strong else "gridline"}" d="M{x:.1f} {TOP}V{bottom + 3}"/>'
 
 
-def _tick_label(x: float, y: float, text: str) -> str:
+def tick_label(x: float, y: float, text: str) -> str:
+    """Writes the figure of a tick, inside the drawing at its ends."""
     anchor = "start" if x < 30 else "end" if x > WIDTH - 30 else "middle"
     return f'<text class="tick" x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _axis(rows: Sequence[Dot], *, zero: bool, bounds: tuple[float, float] | None) -> _Axis:
-    values = [0.0] if zero else []
-    for row in rows:
-        values += [value for value in (row.value, row.low, row.high, *row.runs) if value is not None]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+def _axis(rows: Sequence[Dot], *, zero: bool, bounds: tuple[float, float] | None) -> Axis:
+    found = [value for row in rows for value in (row.value, row.low, row.high, *row.runs)]
+    return axis_of([value for value in found if value is not None], zero=zero, bounds=bounds)
+
+
+def axis_of(
+    values: Sequence[float], *, zero: bool = False, bounds: tuple[float, float] | None = None
+) -> Axis:
+    """Makes an axis that holds all values, with a little room at its ends.
+
+    Args:
+        values: what has to fit.
+        zero: zero has to fit as well.
+        bounds: limits that the axis never exceeds.
+    """
+    inside = [*values, 0.0] if zero else list(values)
+    low, high = (min(inside), max(inside)) if inside else (0.0, 1.0)
     if bounds is not None:
         low, high = max(low, bounds[0]), min(high, bounds[1])
     if high - low <= 1e-12 * max(abs(high), abs(low), 1e-300):
         half = abs(high) / 2 or 0.5
         low, high = low - half, high + half
     pad = 0.04 * (high - low)
-    return _Axis(low - (0.0 if zero and low == 0 else pad), high + pad)
+    return Axis(low - (0.0 if zero and low == 0 else pad), high + pad)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks_of(low: float, high: float) -> list[float]:
     """Chooses three to six round values inside [low, high]."""
     rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
@@ -133,9 +159,11 @@ def _ticks(low: float, high: float) -> list[float]:
     return [(first + number) * step for number in range(count)]
 
 
-def _shorten(text: str, room: int) -> str:
+def shorten(text: str, room: int) -> str:
+    """Cuts text to so many characters, with an ellipsis."""
     return text if len(text) <= max(room, 8) else text[: max(room, 8) - 1] + "…"
 
 
-def _attribute(text: str) -> str:
+def attribute(text: str) -> str:
+    """Escapes text for an attribute in double quotes."""
     return escape(text, {'"': "&quot;"})
