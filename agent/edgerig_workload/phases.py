@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgerig_workload.events import Events
+from edgerig_workload.shares import read_major_faults, read_shares
 
 EXACT = "vmhwm_reset"
 UPPER_BOUND = "vmhwm_since_start"
@@ -80,6 +81,7 @@ class _Open:
     phase: str
     index: int
     begin_mono_ns: int
+    major_fault_count: int
     rss_peak_bytes: int | None = None
     allocated_peak_bytes: int = 0
     reserved_peak_bytes: int = 0
@@ -93,10 +95,14 @@ class Marks:
         events: Events,
         memory: ResidentSet,
         clock: Callable[[], int] = time.monotonic_ns,
+        shares: Callable[[], dict[str, int]] = read_shares,
+        major_faults: Callable[[], int] = read_major_faults,
     ) -> None:
         self._events = events
         self._memory = memory
         self._clock = clock
+        self._shares = shares
+        self._major_faults = major_faults
         self._accelerator: Accelerator | None = None
         self._open: list[_Open] = []
         self._closed: list[dict[str, Any]] = []
@@ -132,7 +138,7 @@ class Marks:
         if self._accelerator is not None:
             self._accelerator.reset_peaks()
         begin_mono_ns = self._clock() if began_mono_ns is None else began_mono_ns
-        self._open.append(_Open(word, self._counts[word], begin_mono_ns))
+        self._open.append(_Open(word, self._counts[word], begin_mono_ns, self._major_faults()))
         self._counts[word] += 1
         self._events.emit("phase_begin", {"phase": enum_name(word), "t_mono_ns": begin_mono_ns})
 
@@ -147,6 +153,7 @@ class Marks:
             "index": done.index,
             "begin_mono_ns": done.begin_mono_ns,
             "end_mono_ns": end_mono_ns,
+            "major_fault_count": self._major_faults() - done.major_fault_count,
         }
         if done.rss_peak_bytes is not None:
             interval |= {"rss_peak_bytes": done.rss_peak_bytes, "rss_peak_method": self._memory.method}
@@ -155,6 +162,9 @@ class Marks:
                 "cuda_allocated_peak_bytes": done.allocated_peak_bytes,
                 "cuda_reserved_peak_bytes": done.reserved_peak_bytes,
             }
+        if not self._open:
+            # It takes milliseconds, so the end has been stamped and nothing else is open.
+            interval |= self._shares()
         self._closed.append(interval)
 
     def _fold(self) -> None:

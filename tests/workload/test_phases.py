@@ -210,3 +210,30 @@ def test_collector_is_off_inside_and_on_after_a_timed_block() -> None:
         inside = gc.isenabled()
 
     assert (inside, gc.isenabled()) == (False, True)
+
+
+def test_shares_are_read_once_after_the_end_of_an_outer_phase(recorder: Any, residence: Residence) -> None:
+    clock = ticks()
+    read_at: list[int] = []
+
+    def shares() -> dict[str, int]:
+        read_at.append(next(clock))
+        return {"pss_end_bytes": 7}
+
+    marks = Marks(recorder, residence, clock=lambda: next(clock), shares=shares)
+    with marks.phase("train"), marks.phase("train_step"):
+        pass
+    step, train = (intervals(recorder)[f"PHASE_{word}"] for word in ("TRAIN_STEP", "TRAIN"))
+    assert "pss_end_bytes" not in step and train["pss_end_bytes"] == 7
+    assert [train["end_mono_ns"] < at for at in read_at] == [True]
+
+
+def test_an_outer_phase_counts_the_major_faults_of_its_inner_ones(
+    recorder: Any, residence: Residence
+) -> None:
+    faults = iter([3, 5, 6, 10])
+    marks = Marks(recorder, residence, major_faults=lambda: next(faults))
+    with marks.phase("train"), marks.phase("train_step"):
+        pass
+    step, train = (intervals(recorder)[f"PHASE_{word}"] for word in ("TRAIN_STEP", "TRAIN"))
+    assert (step["major_fault_count"], train["major_fault_count"]) == (1, 7)
