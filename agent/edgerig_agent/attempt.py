@@ -34,6 +34,7 @@ from edgerig.v1.attempt_pb2 import (
     STATUS_FAILED,
     AttemptResult,
     FailureClass,
+    ProtocolRecord,
 )
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_agent import attempt_files as files
@@ -44,6 +45,9 @@ from edgerig_agent.environment import read_environment
 from edgerig_agent.measure.events import WorkerReport
 from edgerig_agent.measure.reduce import Reduced, reduce_attempt
 from edgerig_agent.outcome import Anchors, Window, compose, compose_unstarted, take_events
+from edgerig_agent.protocol.keeper import NOT_RESTORED, CancelledError, Keeper, Surroundings
+from edgerig_agent.protocol.settings import restore_stale
+from edgerig_agent.protocol.waiting import Note
 from edgerig_agent.runtime import (
     Inputs,
     interpreter_path,
@@ -69,14 +73,18 @@ class _PrepareError(Exception):
 
     def __init__(self, failure_class: FailureClass, error: EdgerigError) -> None:
         super().__init__(error.message)
-        self.ending = Ending(STATUS_FAILED, failure_class, error.message)
+        message = f"{error.message} (next: {error.hint})" if error.hint else error.message
+        self.ending = Ending(STATUS_FAILED, failure_class, message)
 
 
-def run_attempt(folder: Path, *, worker_python: str = "", cache: Path | None = None) -> Finished:
+def run_attempt(
+    folder: Path, *, worker_python: str = "", cache: Path | None = None, note: Note = lambda _text: None
+) -> Finished:
     """Runs the attempt whose folder holds trial.json and attempt.json, once.
 
     Whatever becomes of the worker, a result and a manifest are written. A folder
-    that has its manifest is left alone and its result returned.
+    that has its manifest is left alone and its result returned. `note` hears why
+    it waits, before the first and after the last timed phase.
 
     Raises:
         UsageError: the attempt has begun before and is not finished.
@@ -93,7 +101,7 @@ def run_attempt(folder: Path, *, worker_python: str = "", cache: Path | None = N
     files.write_began(folder)
     signals = Signals()
     try:
-        finished = _run_begun(folder, worker_python, cache, signals, anchors)
+        finished = _run_begun(folder, worker_python, cache, signals, anchors, note)
         files.write_message(folder / "result.json", finished.result)
         files.write_manifest(folder, finished.result.attempt_id)
     finally:
@@ -114,7 +122,9 @@ def bury(folder: Path, reason: str = "the attempt process died") -> None:
         return
     attempt_id = folder.name
     try:
-        attempt_id = files.read_settings(folder).attempt_id
+        settings = files.read_settings(folder)
+        attempt_id = settings.attempt_id
+        restore_stale(Path(settings.home))
         result = files.read_result(folder)
     except (ProtocolError, StorageError):
         result = _burial(folder, attempt_id, reason)
@@ -135,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.bury:
             bury(folder)
         else:
-            run_attempt(folder, worker_python=arguments.worker_python, cache=arguments.cache)
+            run_attempt(folder, worker_python=arguments.worker_python, cache=arguments.cache, note=_log)
     except EdgerigError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -146,11 +156,17 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _log(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def _run_begun(
-    folder: Path, worker_python: str, cache: Path | None, signals: Signals, anchors: Anchors
+    folder: Path, worker_python: str, cache: Path | None, signals: Signals, anchors: Anchors, note: Note
 ) -> Finished:
     trial = Trial()
     attempt_id = folder.name
+    record = ProtocolRecord()
     try:
         try:
             settings = files.read_settings(folder)
@@ -160,9 +176,51 @@ def _run_begun(
             raise _PrepareError(FAILURE_CLASS_PRECONDITION, error) from error
         inputs = _inputs(folder, trial, settings, cache)
         interpreter = interpreter_path(worker_python or settings.worker_python or sys.executable)
-        return _measure(folder, trial, settings, inputs, interpreter, signals, anchors)
+        own_pids = (os.getpid(), *settings.own_pids)
+        here = Surroundings(folder, Path(settings.home), settings.sysfs_root, own_pids, note)
+        keeper = Keeper(trial, here, signals, record)
+        return _framed(_Course(folder, trial, settings, inputs, interpreter, signals, anchors), keeper)
     except _PrepareError as error:
-        return Finished(compose_unstarted(attempt_id, trial, error.ending, anchors), signals.cancel_signal)
+        result = compose_unstarted(attempt_id, trial, error.ending, anchors)
+        result.protocol_record.CopyFrom(record)
+        return Finished(result, signals.cancel_signal)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """One attempt that has begun: where it is, what it does, and who may end it."""
+
+    folder: Path
+    trial: Trial
+    settings: Settings
+    inputs: Inputs
+    interpreter: str
+    signals: Signals
+    anchors: Anchors
+
+
+def _framed(course: _Course, keeper: Keeper) -> Finished:
+    """Measures on a device that is set, idle and cool, and leaves it as it was."""
+    # Before anything is set: the same device is the same environment, whatever a trial asks for.
+    environment_digest = read_environment(course.interpreter, course.settings.sysfs_root).digest()
+    try:
+        try:
+            keeper.begin()
+        except DeviceError as error:
+            raise _PrepareError(FAILURE_CLASS_PRECONDITION, error) from error
+        except CancelledError as error:
+            raise _PrepareError(FAILURE_CLASS_KILLED, UsageError(str(error))) from error
+        finished = _measure(course, keeper)
+        finished.result.environment_digest = environment_digest
+        # Stands if this process is killed while the device cools down.
+        files.write_message(course.folder / "result.json", finished.result)
+        keeper.cool_down()
+    finally:
+        keeper.finish()
+    finished.result.protocol_record.CopyFrom(keeper.record)
+    if keeper.record.not_restored:
+        finished.result.flags.append(NOT_RESTORED)
+    return finished
 
 
 def _inputs(folder: Path, trial: Trial, settings: Settings, cache: Path | None) -> Inputs:
@@ -176,17 +234,9 @@ def _inputs(folder: Path, trial: Trial, settings: Settings, cache: Path | None) 
         raise _PrepareError(FAILURE_CLASS_BAD_DATA, error) from error
 
 
-def _measure(
-    folder: Path,
-    trial: Trial,
-    settings: Settings,
-    inputs: Inputs,
-    interpreter: str,
-    signals: Signals,
-    anchors: Anchors,
-) -> Finished:
+def _measure(course: _Course, keeper: Keeper) -> Finished:
     """Runs sampler and worker side by side, then reduces what they left."""
-    environment_digest = read_environment(interpreter).digest()
+    folder, trial, settings = course.folder, course.trial, course.settings
     try:
         sampler = start_sampler(folder, settings.sysfs_root, trial.seed)
     except DeviceError as error:
@@ -196,22 +246,24 @@ def _measure(
     own = (os.getpid(), *settings.own_pids)
     before = kernel_counters()
     try:
-        worker = start_worker(folder, trial, inputs, interpreter)
+        worker = start_worker(folder, trial, course.inputs, course.interpreter)
         own_before_s = cpu_time_s(own)
-        ended = supervise(worker, log, signals, budget_s=trial.budgets.attempt.duration_s)
+        ended = supervise(worker, log, course.signals, budget_s=trial.budgets.attempt.duration_s)
         own_cpu_s = max(0.0, cpu_time_s(own) - own_before_s)
     except DeviceError as error:
         raise _PrepareError(FAILURE_CLASS_NOT_INSTALLED, error) from error
     finally:
         stop_sampler(sampler)
         log.close()
+    kept = keeper.ended()
     report, violation = take_events(folder, bytes(ended.events))
     reduced = reduce_attempt(folder, report, trial.protocol)
     ended.violation = ended.violation or violation
     evidence = _evidence(trial, ended, report, reduced, before, log.tail())
     window = _window(ended, own_cpu_s)
-    result = compose(settings.attempt_id, trial, classify(evidence), report, reduced, window, anchors)
-    result.environment_digest = environment_digest
+    ending = classify(evidence)
+    result = compose(settings.attempt_id, trial, ending, report, reduced, window, course.anchors, kept=kept)
+    result.protocol_record.CopyFrom(keeper.record)
     if reduced.last_available_bytes is not None:
         result.last_available_bytes = reduced.last_available_bytes
     result.last_rss_bytes = ended.max_rss_bytes

@@ -42,6 +42,8 @@ class Settings:
     sysfs_root: str
     # Other processes of edgerig on this machine, whose processor time is counted too.
     own_pids: tuple[int, ...]
+    # Where the agent keeps what outlives an attempt: the idle base, settings to be put back.
+    home: str
 
 
 def read_settings(folder: Path) -> Settings:
@@ -60,6 +62,7 @@ def read_settings(folder: Path) -> Settings:
             worker_python=_text(document, "worker_python"),
             sysfs_root=_text(document, "sysfs_root") or "/",
             own_pids=tuple(int(pid) for pid in document.get("own_pids", [])),
+            home=_text(document, "home") or str(folder),
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise ProtocolError(f"attempt.json cannot be understood: {error}") from error

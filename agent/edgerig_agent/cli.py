@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--sysfs-root", default="/", metavar="DIR", help="stands for / in looking for sensors"
     )
     measure.add_argument("--json", action="store_true", help="print one JSON document")
+    _add_home(measure)
     measure.set_defaults(handler=_measure)
 
     trace = commands.add_parser("trace", help="show the sensor samples of an attempt")
@@ -114,15 +115,21 @@ def _measure(arguments: argparse.Namespace) -> int:
 
     out: Path = arguments.out.resolve()
     interpreter: str = arguments.worker_python or sys.executable
-    prepare(arguments.trial, out, interpreter=interpreter, sysfs_root=arguments.sysfs_root)
+    home: Path = arguments.home
+    prepare(arguments.trial, out, interpreter=interpreter, sysfs_root=arguments.sysfs_root, home=home)
     if not arguments.json:
         print(f"measuring {arguments.trial} into {out}; nothing is shown until it is over", flush=True)
-    finished = run_attempt(out, worker_python=interpreter)
+    finished = run_attempt(out, worker_python=interpreter, note=_note)
     if arguments.json:
         print(json.dumps({"folder": str(out), "result": to_json(finished.result)}))
     else:
         print("\n".join(result_lines(finished.result)))
     return EXIT_INTERRUPTED if finished.cancel_signal == signal.SIGINT else _exit_code(finished.result)
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _exit_code(result: AttemptResult) -> int:

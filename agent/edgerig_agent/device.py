@@ -40,7 +40,7 @@ def collect(interpreter: str, root: str = "/") -> DeviceFacts:
         root: the folder that stands for `/` where sensors are looked for.
     """
     interpreter = interpreter_path(interpreter)
-    environment = read_environment(interpreter)
+    environment = read_environment(interpreter, root)
     facts = DeviceFacts(
         hostname=platform.node(),
         machine=environment.machine,

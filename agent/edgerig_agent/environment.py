@@ -18,6 +18,8 @@ from edgerig.documents import digest
 from edgerig.version import VERSION
 from edgerig_agent.probes import nvml
 from edgerig_agent.probes.base import places, read_text
+from edgerig_agent.protocol.conditions import read_clock_limits, read_governor
+from edgerig_agent.protocol.power_mode import read_power_mode
 
 # The worker's libraries whose versions can change a figure.
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors")
@@ -57,6 +59,8 @@ class Environment:
     swap_bytes: int
     governor: str
     power_mode: str
+    # Range of each clock, as far as it is limited from outside.
+    clock_limits: tuple[str, ...]
     gpus: tuple[Gpu, ...]
     # Library name to version; empty where it is not installed.
     worker: dict[str, str]
@@ -67,8 +71,11 @@ class Environment:
         return digest(asdict(self))
 
 
-def read_environment(interpreter: str) -> Environment:
-    """Reads the facts of this device and of the worker's interpreter."""
+def read_environment(interpreter: str, root: str = "/") -> Environment:
+    """Reads the facts of this device and of the worker's interpreter.
+
+    `root` stands for `/` where power mode and clocks are looked for.
+    """
     meminfo = read_text("/proc/meminfo")
     return Environment(
         machine=_machine(),
@@ -79,8 +86,9 @@ def read_environment(interpreter: str) -> Environment:
         cpu_count=os.cpu_count() or 1,
         memory_bytes=_kib(meminfo, "MemTotal") * 1024,
         swap_bytes=_kib(meminfo, "SwapTotal") * 1024,
-        governor=read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        power_mode=_power_mode(),
+        governor=read_governor(places(root)),
+        power_mode=read_power_mode(root).name,
+        clock_limits=tuple(limits.words() for limits in read_clock_limits(places(root))),
         gpus=_gpus(),
         worker=worker_versions(interpreter),
         agent_version=VERSION,
@@ -124,12 +132,6 @@ def _processor() -> str:
 def _operating_system() -> str:
     match = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', read_text("/etc/os-release"), re.MULTILINE)
     return match.group(1) if match else platform.system()
-
-
-def _power_mode() -> str:
-    """The nvpmodel mode of a Jetson, else the platform's profile; empty when there is neither."""
-    mode = read_text("/var/lib/nvpmodel/status")
-    return mode or read_text("/sys/firmware/acpi/platform_profile")
 
 
 def _gpus() -> tuple[Gpu, ...]:

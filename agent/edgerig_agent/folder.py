@@ -178,6 +178,7 @@ def prepare(
             "worker_python": worker_python,
             "sysfs_root": "/",
             "own_pids": list(own_pids),
+            "home": str(folder.path.parent.parent),
         }
         _write_document(folder.path / "attempt.json", attempt)
     except OSError as error:

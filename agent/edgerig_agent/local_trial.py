@@ -41,7 +41,9 @@ _SIDE_FILES = frozenset(
 )
 
 
-def prepare(trial_path: Path, out: Path, *, interpreter: str = "", sysfs_root: str = "/") -> Trial:
+def prepare(
+    trial_path: Path, out: Path, *, interpreter: str = "", sysfs_root: str = "/", home: Path | None = None
+) -> Trial:
     """Makes `out` an attempt folder that is ready to run, and returns the completed trial.
 
     Raises:
@@ -68,6 +70,7 @@ def prepare(trial_path: Path, out: Path, *, interpreter: str = "", sysfs_root: s
         "worker_python": interpreter,
         "sysfs_root": sysfs_root,
         "own_pids": [],
+        "home": str(home.resolve()) if home else "",
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

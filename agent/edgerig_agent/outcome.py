@@ -7,7 +7,7 @@ Parses the event lines, writes events.jsonl and scores.jsonl, and composes the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from edgerig_agent.classify import Ending
 from edgerig_agent.measure import validity
 from edgerig_agent.measure.events import WorkerReport, collect
 from edgerig_agent.measure.reduce import Reduced
+from edgerig_agent.protocol.preconditions import BROKEN, WARMUP_UNSETTLED
 
 # Flags of a figure that are facts about the figure and say nothing of the run.
 _OF_FIGURES_ONLY = frozenset({"upper_bound", validity.SHORT_WINDOW})
@@ -90,9 +91,15 @@ def compose(
     reduced: Reduced,
     window: Window,
     anchors: Anchors,
+    *,
+    kept: Sequence[str] = (),
 ) -> AttemptResult:
-    """Returns the result of an attempt whose worker was started."""
+    """Returns the result of an attempt whose worker was started.
+
+    `kept` are the flags that say how the protocol was kept.
+    """
     flags = _flags(trial, reduced, window)
+    flags += [flag for flag in (*kept, *_worker_flags(report)) if flag not in flags]
     result = AttemptResult(
         attempt_id=attempt_id,
         trial_digest=trial.digest,
@@ -118,9 +125,10 @@ def compose(
     if ending.status != STATUS_OK:
         spoken = report.failure.phase if report.failure is not None else PHASE_UNSPECIFIED
         result.failure_phase = spoken or report.open_phase or PHASE_UNSPECIFIED
-    elif validity.is_invalid(trial.protocol, flags):
+    elif validity.is_invalid(trial.protocol, flags) or BROKEN in kept:
         result.status = STATUS_INVALID
-        result.failure_message = f"not evidence: {', '.join(sorted(validity.INVALIDATING & set(flags)))}"
+        reasons = (validity.INVALIDATING | {BROKEN}) & set(flags)
+        result.failure_message = f"not evidence: {', '.join(sorted(reasons))}"
     return result
 
 
@@ -157,6 +165,14 @@ def _is_json(line: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _worker_flags(report: WorkerReport) -> list[str]:
+    facts = report.facts
+    if facts is None:
+        return []
+    unsettled = facts.HasField("warmup_settled") and not facts.warmup_settled
+    return [WARMUP_UNSETTLED] if unsettled else []
 
 
 def _flags(trial: Trial, reduced: Reduced, window: Window) -> list[str]:

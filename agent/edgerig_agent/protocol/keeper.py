@@ -28,6 +28,9 @@ from edgerig_agent.protocol.settings import HeldSettings, hold, restore_stale
 from edgerig_agent.protocol.waiting import Bases, Note, Start, cool_down
 from edgerig_agent.supervise import Signals
 
+# Settings of the trial are still in force after it.
+NOT_RESTORED = "settings_not_restored"
+
 
 class CancelledError(Exception):
     """The person asked to end the wait for the start."""
@@ -47,7 +50,8 @@ class Surroundings:
 class Keeper:
     """The protocol of one attempt."""
 
-    def __init__(self, trial: Trial, here: Surroundings, signals: Signals) -> None:
+    def __init__(self, trial: Trial, here: Surroundings, signals: Signals, record: ProtocolRecord) -> None:
+        """`record` is filled in as things become known, also where the worker never starts."""
         self._limits = parameters.parameters(trial)
         self._trial = trial
         self._here = here
@@ -57,7 +61,7 @@ class Keeper:
         self._settings = DeviceSettings()
         self._before: Conditions | None = None
         self._base_c: dict[str, float] | None = None
-        self.record = ProtocolRecord()
+        self.record = record
 
     def begin(self) -> None:
         """Sets the device and waits until it is fit to be measured.
