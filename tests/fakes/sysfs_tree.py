@@ -108,10 +108,78 @@ def thermal_zone(root: Path, number: int, kind: str, temperature_mc: int) -> Pat
     return write(base / "temp", temperature_mc)
 
 
-def memory(root: Path, *, available_kib: int, swap_free_kib: int = 0, swapped_in: int = 0) -> None:
-    """Makes the two procfs files that memory is read from."""
+def cpufreq_policy(
+    root: Path, number: int, *, achieved_khz: int | None, requested_khz: int, driver: str = "tegra194"
+) -> Path:
+    """Makes one frequency domain of the processor, pinned to `requested_khz`."""
+    base = root / f"sys/devices/system/cpu/cpufreq/policy{number}"
+    write(base / "scaling_driver", driver)
+    for name in ("scaling_cur_freq", "scaling_min_freq", "scaling_max_freq"):
+        write(base / name, requested_khz)
+    if achieved_khz is not None:
+        write(base / "cpuinfo_cur_freq", achieved_khz)
+    return base
+
+
+def devfreq(root: Path, name: str, *, frequency_hz: int, lowest_hz: int, highest_hz: int) -> Path:
+    """Makes one device of devfreq, such as the GPU 17000000.gpu."""
+    base = root / "sys/class/devfreq" / name
+    write(base / "cur_freq", frequency_hz)
+    write(base / "min_freq", lowest_hz)
+    write(base / "max_freq", highest_hz)
+    return base
+
+
+def over_current(root: Path, *counts: int, hwmon: str = "hwmon9") -> Path:
+    """Makes the over-current counters of a Jetson and returns their folder."""
+    base = root / "sys/class/hwmon" / hwmon
+    write(base / "name", "soctherm_oc")
+    for number, count in enumerate(counts, start=1):
+        write(base / f"oc{number}_event_cnt", count)
+        write(base / f"oc{number}_throt_en", 1)
+    return base
+
+
+def cgroup_v2(root: Path, path: str, *, current: int, peak: int | None, oom_kills: int = 0) -> Path:
+    """Makes the memory files of a cgroup and says that this process is in it."""
+    write(root / "proc/self/cgroup", f"0::/{path}")
+    base = root / "sys/fs/cgroup" / path
+    write(base / "memory.current", current)
+    write(base / "memory.events", f"low 0\nhigh 0\nmax 0\noom 0\noom_kill {oom_kills}")
+    if peak is not None:
+        write(base / "memory.peak", peak)
+    return base
+
+
+def cgroup_v1(root: Path, path: str, *, usage: int, largest: int) -> Path:
+    """The same where the memory controller has a hierarchy of its own."""
+    write(root / "proc/self/cgroup", f"4:memory:/{path}\n0::/")
+    base = root / "sys/fs/cgroup/memory" / path
+    write(base / "memory.usage_in_bytes", usage)
+    write(base / "memory.max_usage_in_bytes", largest)
+    write(base / "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0")
+    return base
+
+
+def memory(
+    root: Path,
+    *,
+    available_kib: int,
+    swap_free_kib: int = 0,
+    swapped_in: int = 0,
+    swapped_out: int = 0,
+    nvmap_kib: int | None = None,
+    stalled_us: int | None = None,
+) -> None:
+    """Makes the procfs files that memory is read from."""
+    lines = ["MemTotal: 8000000 kB", f"MemAvailable: {available_kib} kB", f"SwapFree: {swap_free_kib} kB"]
+    if nvmap_kib is not None:
+        lines.append(f"NvMapMemUsed:   {nvmap_kib} kB")
+    write(root / "proc/meminfo", "\n".join(lines))
     write(
-        root / "proc/meminfo",
-        f"MemTotal: 8000000 kB\nMemAvailable: {available_kib} kB\nSwapFree: {swap_free_kib} kB",
+        root / "proc/vmstat",
+        f"nr_free_pages 1\npswpin {swapped_in}\npswpout {swapped_out}\npgmajfault 12\noom_kill 0",
     )
-    write(root / "proc/vmstat", f"nr_free_pages 1\npswpin {swapped_in}\npswpout 0\npgmajfault 12\noom_kill 0")
+    if stalled_us is not None:
+        averages = "avg10=0.00 avg60=0.00 avg300=0.00"
+        write(root / "proc/pressure/memory", f"some {averages} total={stalled_us}\nfull {averages} total=1")

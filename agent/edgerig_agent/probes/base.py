@@ -26,7 +26,11 @@ VOLTAGE_V = "voltage_v"
 TEMPERATURE_C = "temperature_c"
 MEMORY_BYTES = "memory_bytes"
 PAGE_COUNT = "page_count"
+# What a clock does, what it was asked for, and between which limits it may move (equal = pinned).
 FREQUENCY_HZ = "frequency_hz"
+REQUESTED_HZ = "frequency_requested_hz"
+FLOOR_HZ = "frequency_floor_hz"
+CEILING_HZ = "frequency_ceiling_hz"
 # Events since boot: throttling, over-current.
 EVENT_COUNT = "event_count"
 # Bits that the driver sets while something holds a clock down; scale is 1.
@@ -182,6 +186,18 @@ def read_number(path: str) -> int:
     """Returns the whole number in a small file, 0 when there is none."""
     text = read_text(path)
     return int(text) if text.lstrip("-").isdigit() else 0
+
+
+def why_refused(path: str, allow: str) -> str:
+    """Returns why a file gives no number, with the command that lets everybody read it; empty when it does.
+
+    Args:
+        allow: the files to allow, as a pattern that a shell expands.
+    """
+    if file_exists(path) and not os.access(path, os.R_OK):
+        name = os.path.basename(path)
+        return f"{name} is readable by root only; until the next boot: sudo chmod a+r {allow}"
+    return why_unreadable(path)
 
 
 def file_exists(path: str) -> bool:

@@ -6,14 +6,29 @@ of the GPU stand in no process's resident set.
 
 from __future__ import annotations
 
-from edgerig_agent.probes.base import MEMORY_BYTES, PAGE_COUNT, UNREAD, Channel, KeptFile, Places, Probe
+from edgerig_agent.probes import cgroup
+from edgerig_agent.probes.base import (
+    MEMORY_BYTES,
+    PAGE_COUNT,
+    STALL_S,
+    UNREAD,
+    Channel,
+    KeptFile,
+    Places,
+    Probe,
+)
 
 AVAILABLE = "proc:meminfo:MemAvailable"
 SWAP_FREE = "proc:meminfo:SwapFree"
+# What the GPU of a Jetson has of the memory that it shares; absent since Thor.
+NVMAP = "proc:meminfo:NvMapMemUsed"
 SWAPPED_IN = "proc:vmstat:pswpin"
+SWAPPED_OUT = "proc:vmstat:pswpout"
 MAJOR_FAULTS = "proc:vmstat:pgmajfault"
+STALLED = "proc:pressure:memory:some"
 
 _KIB = 1024.0
+_MICRO = 1e-6
 
 
 def discover(at: Places) -> list[Probe]:
@@ -22,10 +37,11 @@ def discover(at: Places) -> list[Probe]:
         "memory",
         20_000_000,
         f"{at.procfs}/meminfo",
-        2048,
+        4096,
         (
             (b"MemAvailable:", Channel(AVAILABLE, MEMORY_BYTES, "", _KIB)),
             (b"SwapFree:", Channel(SWAP_FREE, MEMORY_BYTES, "", _KIB)),
+            (b"NvMapMemUsed:", Channel(NVMAP, MEMORY_BYTES, "", _KIB)),
         ),
     )
     vmstat = _Words(
@@ -35,10 +51,20 @@ def discover(at: Places) -> list[Probe]:
         16384,
         (
             (b"pswpin ", Channel(SWAPPED_IN, PAGE_COUNT, "", 1.0)),
+            (b"pswpout ", Channel(SWAPPED_OUT, PAGE_COUNT, "", 1.0)),
             (b"pgmajfault ", Channel(MAJOR_FAULTS, PAGE_COUNT, "", 1.0)),
         ),
     )
-    return [meminfo, vmstat]
+    # The first line is `some`: at least one task waited for memory. Microseconds since
+    # boot (Documentation/accounting/psi.rst).
+    pressure = _Words(
+        "pressure",
+        200_000_000,
+        f"{at.procfs}/pressure/memory",
+        256,
+        ((b"total=", Channel(STALLED, STALL_S, "", _MICRO)),),
+    )
+    return [meminfo, vmstat, pressure, *cgroup.discover(at)]
 
 
 class _Words:
@@ -60,7 +86,7 @@ class _Words:
         self._wanted = [
             (
                 word,
-                channel if word in text else channel._replace(unavailable_reason=f"{path} does not show it"),
+                channel if word in text else channel._replace(unavailable_reason=self._why_absent(text)),
             )
             for word, channel in wanted
         ]
@@ -84,6 +110,9 @@ class _Words:
     def close(self) -> None:
         if self._file:
             self._file.close()
+
+    def _why_absent(self, text: bytes) -> str:
+        return f"{self._path} does not show it" if text else f"{self._path} is not on this kernel"
 
     def _first_text(self) -> bytes:
         try:

@@ -1,13 +1,12 @@
 """Energy counters of x86 processors through the powercap tree (RAPL).
 
 Zones nest: psys contains the package, the package contains core and uncore.
-Only a package is reported as a boundary of its own; every other zone is a rail,
-so that nothing is summed over levels.
+Only a package (or a die of one) is reported as a boundary of its own; every other
+zone is a rail, so that nothing is summed over levels. AMD's processors appear in
+the same tree under the same names.
 """
 
 from __future__ import annotations
-
-import os
 
 from edgerig_agent.probes.base import (
     ENERGY_J,
@@ -15,49 +14,67 @@ from edgerig_agent.probes.base import (
     FileProbe,
     Places,
     Probe,
-    file_exists,
     list_folder,
+    read_number,
     read_text,
-    why_unreadable,
+    why_refused,
 )
 
 _MICRO = 1e-6
+_ALLOW = "/sys/class/powercap/intel-rapl:*/energy_uj"
 
 
 def discover(at: Places) -> list[Probe]:
     """Finds the powercap zones of the processor, by any vendor.
 
-    `intel-rapl-mmio` shows the same package a second time and is passed over.
+    `intel-rapl-mmio` shows the same package a second time; a zone of it is taken only
+    where the first view has none of that name.
     """
     base = f"{at.sysfs}/class/powercap"
-    zones = [_zone(f"{base}/{name}", base, name) for name in list_folder(base) if _is_zone(name)]
-    return [FileProbe("rapl", 10_000_000, zones)] if zones else []
+    names = list_folder(base)
+    zones = _zones(base, names, "intel-rapl")
+    known = {source for source, _ in zones}
+    zones += [zone for zone in _zones(base, names, "intel-rapl-mmio") if zone[0] not in known]
+    channels = [_channel(source, folder) for source, folder in _distinct(zones)]
+    return [FileProbe("rapl", 10_000_000, channels)] if channels else []
 
 
-def _is_zone(name: str) -> bool:
-    family, _, rest = name.partition(":")
-    return family == "intel-rapl" and bool(rest)
+def _zones(base: str, names: list[str], control_type: str) -> list[tuple[str, str]]:
+    """Lists (name, folder) of the zones of one control type; a child bears its parent's name too."""
+    found = []
+    for name in names:
+        family, _, rest = name.partition(":")
+        if family != control_type or not rest:
+            continue
+        zone = read_text(f"{base}/{name}/name") or name
+        parent, _, child = rest.partition(":")
+        if child:
+            above = read_text(f"{base}/{control_type}:{parent}/name") or parent
+            zone = f"{above}/{zone}"
+        found.append((zone, f"{base}/{name}"))
+    return found
 
 
-def _zone(folder: str, base: str, name: str) -> tuple[Channel, str]:
-    zone = read_text(f"{folder}/name") or name
-    indices = name.split(":")[1:]
-    if len(indices) > 1:
-        parent = read_text(f"{base}/intel-rapl:{indices[0]}/name") or indices[0]
-        zone = f"{parent}/{zone}"
-    is_package = len(indices) == 1 and zone.startswith("package")
-    path = f"{folder}/energy_uj"
-    wrap_text = read_text(f"{folder}/max_energy_range_uj")
+def _distinct(zones: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Tells zones of one name apart by the number of their folder."""
+    names = [zone for zone, _ in zones]
+    return [
+        (zone if names.count(zone) == 1 else f"{zone}@{folder.partition(':')[2].replace(':', '.')}", folder)
+        for zone, folder in zones
+    ]
+
+
+def _channel(zone: str, folder: str) -> tuple[Channel, str]:
+    is_package = "/" not in zone and zone.startswith("package")
     # The counter runs from 0 to the range inclusive, so one turn is range + 1.
-    wrap_raw = int(wrap_text) + 1 if wrap_text.isdigit() else 0
-    boundary = "cpu_pkg" if is_package else "rail"
-    return Channel(f"rapl:{zone}", ENERGY_J, boundary, _MICRO, wrap_raw, _reason(path)), path
-
-
-def _reason(path: str) -> str:
-    if file_exists(path) and not os.access(path, os.R_OK):
-        return (
-            "energy_uj is readable by root only since CVE-2020-8694; "
-            "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj allows it until the next boot"
-        )
-    return why_unreadable(path)
+    range_uj = read_number(f"{folder}/max_energy_range_uj")
+    path = f"{folder}/energy_uj"
+    channel = Channel(
+        f"rapl:{zone}",
+        ENERGY_J,
+        "cpu_pkg" if is_package else "rail",
+        _MICRO,
+        range_uj + 1 if range_uj > 0 else 0,
+        why_refused(path, _ALLOW),
+    )
+    return channel, path
