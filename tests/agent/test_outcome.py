@@ -7,7 +7,8 @@ from edgerig.v1.attempt_pb2 import STATUS_INVALID, STATUS_OK, FailureClass
 from edgerig.v1.trial_pb2 import PROTOCOL_QUICK, PROTOCOL_STANDARD, Trial
 from edgerig_agent.classify import Ending
 from edgerig_agent.measure.events import WorkerReport
-from edgerig_agent.measure.reduce import Reduced, SamplerSummary
+from edgerig_agent.measure.reduce import Reduced
+from edgerig_agent.measure.summary import SamplerSummary
 from edgerig_agent.outcome import Anchors, Window, compose, take_events
 
 GOOD = Ending(STATUS_OK, FailureClass.Value("FAILURE_CLASS_UNSPECIFIED"), "")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from edgerig.v1.attempt_pb2 import Boundary, Measurement, Phase
+from edgerig.v1.attempt_pb2 import Boundary, Measurement, Phase, UncertaintyPart
 from edgerig.words import number
+from edgerig_agent.measure.uncertainty import Part, expanded
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,22 @@ def unavailable(
         sample_count=sample_count,
         flags=origin.flags,
     )
+
+
+def with_uncertainty(measured: Measurement, parts: Sequence[Part]) -> Measurement:
+    """Puts the parts of its uncertainty on a figure, and value ± u95 as its interval.
+
+    The interval is called `u95_partial` where a part is not known.
+    """
+    reach = expanded(parts)
+    measured.low, measured.high = measured.value - reach, measured.value + reach
+    is_whole = all(part.standard is not None for part in parts)
+    measured.interval_kind = "u95" if is_whole else "u95_partial"
+    for part in parts:
+        measured.uncertainty.append(
+            UncertaintyPart(name=part.name, standard=part.standard, unknown_reason=part.unknown_reason)
+        )
+    return measured
 
 
 def _boundary(text: str) -> Boundary:

@@ -1,118 +1,118 @@
-"""Power sources in the traces of an attempt, and the energy figures of a phase.
+"""Energy and power figures of a phase, for every power source of an attempt; pure.
 
-Knows which channels make up a power figure (a current with its voltage, rails
-that add up) and which boundary it has. Figures of different boundaries stay
-apart, always.
+Gross energy is the headline; net takes the model-resident idle power off. Figures
+of different boundaries stay apart, always. Per-unit figures are ratios of sums.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgerig.v1.attempt_pb2 import (
     PHASE_DECODE,
+    PHASE_EVALUATE,
     PHASE_INFERENCE,
+    PHASE_LOAD,
     PHASE_PREFILL,
     PHASE_TRAIN,
+    PHASE_UNSPECIFIED,
     Measurement,
     Phase,
 )
-from edgerig_agent.measure.energy import (
-    Counter,
-    Integral,
-    Series,
-    Window,
-    counter_of,
-    integrate_counter,
-    integrate_power,
-    series_of,
-)
+from edgerig_agent.measure.energy import Integral, Window
 from edgerig_agent.measure.events import WorkerReport
-from edgerig_agent.measure.figures import Origin, figure, unavailable
-from edgerig_agent.measure.trace import Field, Trace
-from edgerig_agent.measure.validity import SHORT_WINDOW, SOURCES_DISAGREE, coverage_flags, sources_disagree
-from edgerig_agent.probes.base import CURRENT_A, ENERGY_J, LAST_UNREAD, POWER_W, VOLTAGE_V
-from edgerig_agent.probes.rails import rails_of_total
+from edgerig_agent.measure.figures import Origin, figure, unavailable, with_uncertainty
+from edgerig_agent.measure.idle import Idle
+from edgerig_agent.measure.sources import PowerSource
+from edgerig_agent.measure.statistic import fewest_requests, is_admissible, percentile
+from edgerig_agent.measure.uncertainty import Part, gross_parts, net_parts, scaled
+from edgerig_agent.measure.validity import (
+    IDLE_DRIFT,
+    SHORT_WINDOW,
+    SOURCES_DISAGREE,
+    coverage_flags,
+    sources_disagree,
+)
+from edgerig_agent.probes.base import CURRENT_A, ENERGY_J, POWER_W
 
-# A counter that steps every 100 ms needs 50 steps for an edge error below 2 %.
-_SHORT_WINDOW_STEPS = 50
+# Phases whose energy a person asks for: its absence is said, and net stands beside gross.
+MAIN_PHASES = (PHASE_LOAD, PHASE_TRAIN, PHASE_INFERENCE, PHASE_EVALUATE)
+_NET_PHASES = frozenset({*MAIN_PHASES, PHASE_PREFILL, PHASE_DECODE})
+# Phases whose work is the same for every configuration, so that energy x time compares them.
+_FIXED_WORK = frozenset({PHASE_TRAIN, PHASE_INFERENCE})
 
 
 @dataclass(frozen=True)
-class PowerSource:
-    """One power figure with one boundary; exactly one of `series` and `counter` is set."""
+class _Measured:
+    """One source over the windows of one phase."""
 
-    source: str
-    boundary: str
-    method: str
-    series: Series | None = None
-    counter: Counter | None = None
+    source: PowerSource
+    windows: Sequence[Window]
+    integral: Integral
+    origin: Origin
+    parts: tuple[Part, ...]
 
-    def integrate(self, windows: Sequence[Window]) -> Integral:
-        """Returns the energy of the windows together."""
-        if self.counter is not None:
-            return integrate_counter(self.counter, windows)
-        assert self.series is not None
-        return integrate_power(self.series, windows)
+    @property
+    def mean_w(self) -> float:
+        return self.integral.energy_j / self.integral.covered_s
 
-    def is_short(self, windows: Sequence[Window]) -> bool:
-        """Tells whether the windows are too short for how often the counter moves."""
-        if self.counter is None:
-            return False
-        shortest_ns = min(end_ns - begin_ns for begin_ns, end_ns in windows)
-        step_ns = self.counter.max_gap_ns / 3
-        return shortest_ns < _SHORT_WINDOW_STEPS * step_ns
-
-
-def power_sources(traces: Sequence[Trace]) -> list[PowerSource]:
-    """Finds all power figures that the traces hold: counters, readings, rails and their sum."""
-    sources: list[PowerSource] = []
-    for trace in traces:
-        rails: dict[str, tuple[Field, Field]] = {}
-        for field in trace.fields:
-            if field.unit == ENERGY_J:
-                sources.append(_counter_source(trace, field))
-            elif field.unit == POWER_W:
-                sources.append(_reading_source(trace, field))
-            elif field.unit == CURRENT_A:
-                voltage = _voltage_of(trace, field.source)
-                if voltage:
-                    rails[field.source] = (field, voltage)
-        sources += [_rail_source(trace, [pair]) for pair in rails.values()]
-        sources += _rail_sum(trace, rails)
-    return sources
+    def figure(
+        self, name: str, phase: Phase, statistic: str, value: float, parts: Sequence[Part]
+    ) -> Measurement:
+        """Makes a figure that says how well the samples cover it."""
+        made = figure(name, phase, statistic, value, self.origin, sample_count=self.integral.sample_count)
+        made.coverage = self.integral.coverage
+        if self.integral.duration_s > 0:
+            made.effective_rate_hz = self.integral.sample_count / self.integral.duration_s
+        return with_uncertainty(made, parts) if parts else made
 
 
 def energy_figures(
-    sources: Sequence[PowerSource], report: WorkerReport, phase: Phase, flags: tuple[str, ...]
+    sources: Sequence[PowerSource],
+    idles: Sequence[Idle],
+    report: WorkerReport,
+    phase: Phase,
+    flags: tuple[str, ...],
 ) -> list[Measurement]:
-    """Returns energy, mean power and energy per token of a phase, for every source."""
+    """Returns energy, power and energy per unit of work of a phase, for every source.
+
+    Args:
+        idles: idle power of each source, in the same order.
+    """
     windows = report.windows(phase)
     figures: list[Measurement] = []
     totals: dict[str, list[tuple[Measurement, float]]] = {}
-    for source in sources:
-        integral = source.integrate(windows)
-        short = (SHORT_WINDOW,) if source.is_short(windows) else ()
-        origin = Origin(
-            source.source, source.method, source.boundary, flags + short + coverage_flags(integral.coverage)
-        )
-        if integral.covered_s <= 0:
-            reason = f"{source.source} gave no sample in a phase of {integral.duration_s:.3f} s"
-            figures.append(unavailable("energy_j", phase, "sum", reason, origin))
+    for source, idle in zip(sources, idles, strict=True):
+        measured = _measure(source, windows, flags)
+        if measured.integral.covered_s <= 0:
+            reason = f"{source.source} gave no sample in a phase of {measured.integral.duration_s:.3f} s"
+            figures.append(unavailable("energy_j", phase, "sum", reason, measured.origin))
             continue
-        energy = _with_coverage(figure("energy_j", phase, "sum", integral.energy_j, origin), integral)
+        energy = measured.figure("energy_j", phase, "sum", measured.integral.energy_j, measured.parts)
         figures.append(energy)
-        if source.boundary == "rail":
+        if not source.is_total:
             continue
-        mean_w = integral.energy_j / integral.covered_s
-        figures.append(_with_coverage(figure("power_mean_w", phase, "mean", mean_w, origin), integral))
-        totals.setdefault(_device_of(source), []).append((energy, mean_w))
-        # Energy of the uncovered part is not known, so the ratio uses the mean power.
-        for name, count in _denominators(report, phase):
-            per_unit = mean_w * integral.duration_s / count
-            figures.append(_with_coverage(figure(name, phase, "ratio", per_unit, origin), integral))
+        totals.setdefault(_device_of(source), []).append((energy, measured.mean_w))
+        figures += _power_figures(measured, phase)
+        if phase in _NET_PHASES:
+            figures.append(_net_figure(measured, idle, phase))
+        figures += _ratios(measured, report, phase)
     _flag_disagreement(totals)
+    return figures
+
+
+def idle_figures(
+    sources: Sequence[PowerSource], idles: Sequence[Idle], flags: tuple[str, ...]
+) -> list[Measurement]:
+    """Returns the model-resident idle power of every total; none where a trial has no idle window."""
+    figures = []
+    for source, idle in zip(sources, idles, strict=True):
+        if source.is_total and idle.power_w is not None:
+            drift = (IDLE_DRIFT,) if idle.has_drifted else ()
+            origin = Origin(source.source, source.method, source.boundary, flags + drift)
+            figures.append(figure("idle_power_w", PHASE_UNSPECIFIED, "mean", idle.power_w, origin))
     return figures
 
 
@@ -134,6 +134,75 @@ def why_no_total(channels: Sequence[dict[str, object]], families: str) -> str:
     return f"no {families} energy sensor on this device"
 
 
+def _measure(source: PowerSource, windows: Sequence[Window], flags: tuple[str, ...]) -> _Measured:
+    integral = source.integrate(windows)
+    short = (SHORT_WINDOW,) if source.is_short(windows) else ()
+    found = flags + short + coverage_flags(integral.coverage) + source.fault_flags(windows)
+    origin = Origin(source.source, source.method, source.boundary, found)
+    parts = gross_parts(source, integral, windows) if integral.covered_s > 0 else ()
+    return _Measured(source, windows, integral, origin, parts)
+
+
+def _power_figures(measured: _Measured, phase: Phase) -> list[Measurement]:
+    parts = scaled(measured.parts, 1.0 / measured.integral.covered_s)
+    figures = [measured.figure("power_mean_w", phase, "mean", measured.mean_w, parts)]
+    if phase not in MAIN_PHASES:
+        return figures
+    watts = _samples_w(measured)
+    if measured.source.is_counter:
+        reason = "a counter gives the energy between its steps and no power"
+        missing = unavailable("power_p99_w", phase, "p99", reason, measured.origin)
+        return [*figures, missing]
+    if not is_admissible(0.99, len(watts)):
+        reason = f"too_few_samples: {len(watts)} of the {fewest_requests(0.99)} that p99 needs"
+        return [*figures, unavailable("power_p99_w", phase, "p99", reason, measured.origin)]
+    high = measured.figure("power_p99_w", phase, "p99", percentile(sorted(watts), 0.99), ())
+    # Nothing faster than half the rate at which the sensor renews its value is seen.
+    high.bandwidth_hz = 0.5e9 / measured.source.update_ns
+    return [*figures, high]
+
+
+def _samples_w(measured: _Measured) -> list[float]:
+    curve = measured.source.curve
+    if curve.power_w is None:
+        return []
+    return [
+        watts
+        for begin_ns, end_ns in measured.windows
+        for watts in curve.power_w[
+            bisect_left(curve.times_ns, begin_ns) : bisect_right(curve.times_ns, end_ns)
+        ]
+    ]
+
+
+def _net_figure(measured: _Measured, idle: Idle, phase: Phase) -> Measurement:
+    idle_w = idle.power_w
+    if idle_w is None:
+        reason = "no idle window in which the model is loaded was covered by samples"
+        return unavailable("energy_net_j", phase, "sum", reason, measured.origin)
+    net_j = measured.integral.energy_j - idle_w * measured.integral.covered_s
+    parts = net_parts(measured.source, net_j, measured.integral, measured.windows, idle)
+    made = measured.figure("energy_net_j", phase, "sum", net_j, parts)
+    if idle.has_drifted:
+        made.flags.append(IDLE_DRIFT)
+    return made
+
+
+def _ratios(measured: _Measured, report: WorkerReport, phase: Phase) -> list[Measurement]:
+    # Energy of the uncovered part is not known, so the ratios use the mean power.
+    whole_j = measured.mean_w * measured.integral.duration_s
+    stretch = measured.integral.duration_s / measured.integral.covered_s
+    figures = [
+        measured.figure(name, phase, "ratio", whole_j / count, scaled(measured.parts, stretch / count))
+        for name, count in _denominators(report, phase)
+    ]
+    if phase in _FIXED_WORK:
+        duration_s = measured.integral.duration_s
+        parts = scaled(measured.parts, stretch * duration_s)
+        figures.append(measured.figure("edp_js", phase, "product", whole_j * duration_s, parts))
+    return figures
+
+
 def _denominators(report: WorkerReport, phase: Phase) -> list[tuple[str, int]]:
     if phase == PHASE_DECODE:
         # The first token of a request is the prefill's.
@@ -144,18 +213,13 @@ def _denominators(report: WorkerReport, phase: Phase) -> list[tuple[str, int]]:
     elif phase == PHASE_INFERENCE:
         named = [("j_per_request", sum(max(r.batch, 1) for r in report.requests))]
     elif phase == PHASE_TRAIN:
-        named = [("j_per_train_token", sum(step.tokens for step in report.steps))]
+        named = [
+            ("j_per_train_token", sum(step.tokens for step in report.steps)),
+            ("j_per_train_step", len(report.steps)),
+        ]
     else:
         named = []
     return [(name, count) for name, count in named if count > 0]
-
-
-def _with_coverage(measured: Measurement, integral: Integral) -> Measurement:
-    measured.coverage = integral.coverage
-    measured.sample_count = integral.sample_count
-    if integral.duration_s > 0:
-        measured.effective_rate_hz = integral.sample_count / integral.duration_s
-    return measured
 
 
 def _flag_disagreement(totals: dict[str, list[tuple[Measurement, float]]]) -> None:
@@ -170,59 +234,3 @@ def _device_of(source: PowerSource) -> str:
     """nvml:0:energy and nvml:0:power read the same board; every other source stands alone."""
     is_nvml = source.source.startswith("nvml:")
     return source.source.rpartition(":")[0] if is_nvml else source.source
-
-
-def _counter_source(trace: Trace, field: Field) -> PowerSource:
-    times, raws = _readable(trace, field)
-    counter = counter_of(times, raws, field.wrap_raw, field.scale)
-    return PowerSource(field.source, field.boundary, "counter_difference", counter=counter)
-
-
-def _reading_source(trace: Trace, field: Field) -> PowerSource:
-    times, raws = _readable(trace, field)
-    watts = [raw * field.scale for raw in raws]
-    return PowerSource(field.source, field.boundary, "trapezoid", series=series_of(times, watts))
-
-
-def _rail_source(trace: Trace, pairs: Sequence[tuple[Field, Field]]) -> PowerSource:
-    """One rail, or the sum of several that were read in the same scan."""
-    columns = [(trace.column(i), trace.column(v), i.scale * v.scale) for i, v in pairs]
-    times: list[int] = []
-    watts: list[float] = []
-    for index, t_ns in enumerate(trace.times_ns):
-        power = 0.0
-        for current, voltage, scale in columns:
-            if current[index] <= LAST_UNREAD or voltage[index] <= LAST_UNREAD:
-                break
-            power += current[index] * voltage[index] * scale
-        else:
-            times.append(t_ns)
-            watts.append(power)
-    first = pairs[0][0]
-    return PowerSource(
-        first.source, first.boundary, "trapezoid_of_current_x_voltage", series=series_of(times, watts)
-    )
-
-
-def _rail_sum(trace: Trace, rails: dict[str, tuple[Field, Field]]) -> list[PowerSource]:
-    by_label = {source.rpartition(":")[2]: pair for source, pair in rails.items()}
-    names = rails_of_total([source.rpartition(":")[2] for source in rails])
-    if not names:
-        return []
-    total = _rail_source(trace, [by_label[name] for name in names])
-    source = f"{trace.name}:{'+'.join(names)}"
-    return [PowerSource(source, "rails_sum", total.method, series=total.series)]
-
-
-def _voltage_of(trace: Trace, source: str) -> Field | None:
-    for field in trace.fields:
-        if field.source == source and field.unit == VOLTAGE_V:
-            return field
-    return None
-
-
-def _readable(trace: Trace, field: Field) -> tuple[list[int], list[int]]:
-    pairs = [
-        (t, raw) for t, raw in zip(trace.times_ns, trace.column(field), strict=True) if raw > LAST_UNREAD
-    ]
-    return [t for t, _ in pairs], [raw for _, raw in pairs]

@@ -1,22 +1,23 @@
-"""Reduces what an attempt left (events and traces) to measurements.
+"""Reduces what an attempt left in its folder to measurements.
 
-Reads traces and the sampler's summary; everything else is handed in. Knows
-nothing of processes: the same reduction runs again on a stored attempt.
+Reads the traces and the small files of sampler and attempt process; the worker's
+events are handed in. Knows nothing of processes: the same reduction runs again on
+a stored attempt, and gives the same figures bit for bit (recompute.py).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgerig.v1.attempt_pb2 import (
+    PHASE_COOLDOWN,
     PHASE_DECODE,
-    PHASE_EVALUATE,
+    PHASE_IDLE_POST,
+    PHASE_IDLE_PRE,
+    PHASE_IDLE_RESIDENT,
     PHASE_INFERENCE,
-    PHASE_LOAD,
     PHASE_PREFILL,
     PHASE_RETRIEVE,
     PHASE_TRAIN,
@@ -24,38 +25,28 @@ from edgerig.v1.attempt_pb2 import (
     PHASE_UNSPECIFIED,
     Measurement,
     Phase,
+    SensorEvent,
 )
 from edgerig.v1.trial_pb2 import Protocol
-from edgerig_agent.measure import memory, validity
+from edgerig_agent.measure import disturbance, memory, validity
+from edgerig_agent.measure.disturbance import CpuTimes
 from edgerig_agent.measure.energy import Window
 from edgerig_agent.measure.events import WorkerReport
+from edgerig_agent.measure.faults import UNREADABLE, Fault
 from edgerig_agent.measure.figures import Origin, figure, unavailable
+from edgerig_agent.measure.idle import Idle, idle_power
 from edgerig_agent.measure.latency import request_figures
-from edgerig_agent.measure.power import PowerSource, energy_figures, power_sources, why_no_total
+from edgerig_agent.measure.power import MAIN_PHASES, energy_figures, idle_figures, why_no_total
+from edgerig_agent.measure.sources import PowerSource, power_sources
+from edgerig_agent.measure.summary import SamplerSummary, read_cpu_times, read_sampler_summary
 from edgerig_agent.measure.trace import Trace, read_traces
 from edgerig_agent.measure.training import training_figures
 from edgerig_agent.probes.families import POWER_FAMILIES
 
-# Phases whose energy a person asks for, so that its absence is said.
-MAIN_PHASES = (PHASE_LOAD, PHASE_TRAIN, PHASE_INFERENCE, PHASE_EVALUATE)
-
 # Phases that lie inside others: the system's memory is that of the outer phase.
 NESTED_PHASES = frozenset({PHASE_TRAIN_STEP, PHASE_PREFILL, PHASE_DECODE, PHASE_RETRIEVE})
-
-
-@dataclass(frozen=True)
-class SamplerSummary:
-    """What the sampler left about itself; `late_p99_ns` is None where it died before its end."""
-
-    channels: tuple[dict[str, Any], ...]
-    late_p50_ns: int | None
-    late_p99_ns: int | None
-    tick_count: int
-
-    @property
-    def died(self) -> bool:
-        """Tells whether the sampler ended before it could sum up."""
-        return self.late_p99_ns is None
+# Phases in which the device does nothing on purpose.
+IDLE_PHASES = frozenset({PHASE_IDLE_PRE, PHASE_IDLE_RESIDENT, PHASE_IDLE_POST, PHASE_COOLDOWN})
 
 
 @dataclass(frozen=True)
@@ -67,21 +58,25 @@ class Reduced:
     last_available_bytes: int | None
     # Pages that came back from swap in a timed phase.
     swapped_in_pages: int
-    # Flags of single figures that matter for the whole run.
+    # Flags of single figures, and of what disturbed the whole run.
     figure_flags: frozenset[str]
+    sensor_events: tuple[SensorEvent, ...] = ()
 
 
-def read_sampler_summary(folder: Path) -> SamplerSummary:
-    """Reads sampler.json; an absent or damaged one says that the sampler died."""
-    try:
-        document = json.loads((folder / "sampler.json").read_bytes())
-        count = int(document["tick_count"])
-        channels = tuple(dict(channel) for channel in document["channels"])
-        if not document["ended"]:
-            return SamplerSummary(channels, None, None, 0)
-        return SamplerSummary(channels, int(document["late_p50_ns"]), int(document["late_p99_ns"]), count)
-    except (OSError, ValueError, KeyError, TypeError):
-        return SamplerSummary((), None, None, 0)
+@dataclass(frozen=True)
+class _Attempt:
+    """What an attempt folder holds, as the figures want it."""
+
+    report: WorkerReport
+    traces: Sequence[Trace]
+    sampler: SamplerSummary
+    cpu: CpuTimes | None
+    sources: Sequence[PowerSource]
+    idles: Sequence[Idle]
+    # Flags that every energy and latency figure of the protocol carries.
+    flags: tuple[str, ...]
+    # Why there is no power figure that is a total; empty where there is one.
+    no_total: str
 
 
 def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Reduced:
@@ -90,72 +85,145 @@ def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Re
     Raises:
         StorageError: a trace cannot be read.
     """
-    traces = read_traces(folder)
-    sampler = read_sampler_summary(folder)
-    flags = validity.protocol_flags(protocol)
-    sources = power_sources(traces)
-    has_total = any(source.boundary != "rail" for source in sources)
-    no_total = "" if has_total else why_no_total(sampler.channels, POWER_FAMILIES)
+    attempt = _read(folder, report, protocol)
     figures: list[Measurement] = []
     swapped = 0
     for phase in report.phases():
-        of_phase, pages = _phase_figures(phase, report, traces, sources, flags, no_total)
+        of_phase, pages = _phase_figures(attempt, phase)
         figures += of_phase
         swapped += pages
     train = report.windows(PHASE_TRAIN)
-    figures += training_figures(report.steps, train[0][0] if train else None, flags)
-    figures += request_figures(report.requests, flags)
-    figures += _run_figures(sampler, traces, report)
-    figure_flags = frozenset(flag for measured in figures for flag in measured.flags)
-    return Reduced(tuple(figures), sampler, memory.last_available_bytes(traces), swapped, figure_flags)
+    figures += training_figures(report.steps, train[0][0] if train else None, attempt.flags)
+    figures += request_figures(report.requests, attempt.flags)
+    figures += idle_figures(attempt.sources, attempt.idles, attempt.flags)
+    figures += _run_figures(attempt)
+    flags = {flag for measured in figures for flag in measured.flags} | set(_disturbances(attempt))
+    return Reduced(
+        tuple(figures),
+        attempt.sampler,
+        memory.last_available_bytes(attempt.traces),
+        swapped,
+        frozenset(flags),
+        _sensor_events(attempt),
+    )
 
 
-def _phase_figures(
-    phase: Phase,
-    report: WorkerReport,
-    traces: Sequence[Trace],
-    sources: Sequence[PowerSource],
-    flags: tuple[str, ...],
-    no_total: str,
-) -> tuple[list[Measurement], int]:
-    windows = report.windows(phase)
+def _read(folder: Path, report: WorkerReport, protocol: Protocol) -> _Attempt:
+    traces = read_traces(folder)
+    sampler = read_sampler_summary(folder)
+    sources = power_sources(traces, work_windows(report))
+    has_total = any(source.is_total for source in sources)
+    return _Attempt(
+        report=report,
+        traces=traces,
+        sampler=sampler,
+        cpu=read_cpu_times(folder),
+        sources=sources,
+        idles=[idle_power(source, report) for source in sources],
+        flags=validity.protocol_flags(protocol),
+        no_total="" if has_total else why_no_total(sampler.channels, POWER_FAMILIES),
+    )
+
+
+def work_windows(report: WorkerReport) -> list[Window]:
+    """Returns the windows of the outer phases in which the device works, in order."""
+    return sorted(
+        (interval.begin_mono_ns, interval.end_mono_ns)
+        for interval in report.intervals
+        if interval.phase not in NESTED_PHASES | IDLE_PHASES
+    )
+
+
+def _phase_figures(attempt: _Attempt, phase: Phase) -> tuple[list[Measurement], int]:
+    windows = attempt.report.windows(phase)
     duration_s = sum(end_ns - begin_ns for begin_ns, end_ns in windows) * 1e-9
-    origin = Origin("worker", "host_monotonic", flags=flags)
+    origin = Origin("worker", "host_monotonic", flags=attempt.flags)
     figures = [figure("duration_s", phase, "sum", duration_s, origin, sample_count=len(windows))]
-    figures += memory.peak_figures(report, phase)
+    figures += memory.peak_figures(attempt.report, phase)
     pages = 0
     if phase not in NESTED_PHASES:
-        figures.append(memory.available_figure(traces, phase, windows))
-        pages = memory.swapped_in(traces, windows) or 0
-    energy_flags = flags + ((validity.SWAP_IN,) if pages else ())
-    figures += energy_figures(sources, report, phase, energy_flags)
-    if no_total and phase in MAIN_PHASES:
-        figures.append(unavailable("energy_j", phase, "sum", no_total, Origin("", "", flags=flags)))
+        figures.append(memory.available_figure(attempt.traces, phase, windows))
+        pages = memory.swapped_in(attempt.traces, windows) or 0
+    energy_flags = attempt.flags + ((validity.SWAP_IN,) if pages else ())
+    figures += energy_figures(attempt.sources, attempt.idles, attempt.report, phase, energy_flags)
+    if attempt.no_total and phase in MAIN_PHASES:
+        missing = Origin("", "", flags=attempt.flags)
+        figures.append(unavailable("energy_j", phase, "sum", attempt.no_total, missing))
     return figures, pages
 
 
-def _run_figures(sampler: SamplerSummary, traces: Sequence[Trace], report: WorkerReport) -> list[Measurement]:
+def _run_figures(attempt: _Attempt) -> list[Measurement]:
     figures: list[Measurement] = []
-    if sampler.late_p99_ns is not None and sampler.late_p50_ns is not None:
-        origin = Origin("sampler", "histogram_0.1ms")
-        count = sampler.tick_count
-        for statistic, late_ns in (("p50", sampler.late_p50_ns), ("p99", sampler.late_p99_ns)):
-            figures.append(
-                figure(
-                    "sampler_late_s", PHASE_UNSPECIFIED, statistic, late_ns * 1e-9, origin, sample_count=count
-                )
-            )
-    if report.intervals:
-        whole: Window = (
-            min(interval.begin_mono_ns for interval in report.intervals),
-            max(interval.end_mono_ns for interval in report.intervals),
-        )
+    sampler = attempt.sampler
+    lateness = (("p50", sampler.late_p50_ns), ("p99", sampler.late_p99_ns), ("max", sampler.late_max_ns))
+    origin = Origin("sampler", "histogram_0.1ms")
+    figures += [
+        figure("sampler_late_s", PHASE_UNSPECIFIED, word, ns * 1e-9, origin, sample_count=sampler.tick_count)
+        for word, ns in lateness
+        if ns is not None
+    ]
+    if attempt.cpu is not None:
+        origin = Origin("proc:stat", "counter_difference")
+        share = attempt.cpu.foreign_share
+        figures.append(figure("foreign_cpu_share", PHASE_UNSPECIFIED, "ratio", share, origin))
+    whole = _whole(attempt.report)
+    if whole:
         counted = (
-            ("swap_in_page_count", memory.swapped_in(traces, [whole])),
-            ("major_fault_count", memory.major_faults(traces, [whole])),
+            ("swap_in_page_count", memory.swapped_in(attempt.traces, [whole])),
+            ("major_fault_count", memory.major_faults(attempt.traces, [whole])),
         )
-        for name, pages in counted:
-            if pages is not None:
-                origin = Origin("proc:vmstat", "counter_difference")
-                figures.append(figure(name, PHASE_UNSPECIFIED, "sum", float(pages), origin))
+        origin = Origin("proc:vmstat", "counter_difference")
+        figures += [
+            figure(name, PHASE_UNSPECIFIED, "sum", float(pages), origin)
+            for name, pages in counted
+            if pages is not None
+        ]
     return figures
+
+
+def _disturbances(attempt: _Attempt) -> list[str]:
+    """Returns the flags of what disturbed the run as a whole."""
+    flags = []
+    whole = _whole(attempt.report)
+    if whole and disturbance.throttle_sources(attempt.traces, whole):
+        flags.append(validity.THROTTLED)
+    if disturbance.low_clock_sources(attempt.traces, work_windows(attempt.report)):
+        flags.append(validity.CLOCK_LOW)
+    if attempt.cpu is not None and attempt.cpu.foreign_share > disturbance.MAX_FOREIGN_SHARE:
+        flags.append(validity.FOREIGN_LOAD)
+    for phase in (PHASE_TRAIN, PHASE_INFERENCE):
+        rate = disturbance.hottest_rate_c_per_min(attempt.traces, attempt.report.windows(phase))
+        if rate is not None and rate > disturbance.MAX_TEMPERATURE_RATE_C_PER_MIN:
+            flags.append(validity.TRANSIENT)
+    return flags
+
+
+def _sensor_events(attempt: _Attempt) -> tuple[SensorEvent, ...]:
+    """Returns what power sensors did wrong while the worker lived, each channel's fault once."""
+    whole = _whole(attempt.report)
+    found = {fault for source in attempt.sources for fault in source.faults}
+    inside = [f for f in found if whole and f.begin_ns < whole[1] and f.end_ns > whole[0]]
+    inside.sort(key=lambda fault: (fault.begin_ns, fault.source, fault.quantity, fault.kind))
+    return tuple(_event(fault, attempt.sampler.reasons) for fault in inside)
+
+
+def _event(fault: Fault, reasons: dict[str, str]) -> SensorEvent:
+    # Where the trace has no errno, the probe may have known more.
+    worded = reasons.get(f"{fault.source}:{fault.quantity}", "") if fault.kind == UNREADABLE else ""
+    return SensorEvent(
+        kind=fault.kind,
+        source=fault.source,
+        quantity=fault.quantity,
+        begin_mono_ns=fault.begin_ns,
+        end_mono_ns=fault.end_ns,
+        reason=worded or fault.reason,
+    )
+
+
+def _whole(report: WorkerReport) -> Window | None:
+    if not report.intervals:
+        return None
+    return (
+        min(interval.begin_mono_ns for interval in report.intervals),
+        max(interval.end_mono_ns for interval in report.intervals),
+    )

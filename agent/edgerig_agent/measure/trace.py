@@ -33,6 +33,9 @@ class Field:
     source: str
     boundary: str
     wrap_raw: int
+    # What the driver says of the sensor; 0 = it does not say.
+    shunt_ohm: float = 0.0
+    update_interval_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ def _field(entry: Any, name: str) -> Field:
             source=str(entry["source"]),
             boundary=str(entry["boundary"]),
             wrap_raw=int(entry.get("wrap_raw", 0)),
+            shunt_ohm=float(entry.get("shunt_ohm", 0.0)),
+            update_interval_ns=int(entry.get("update_interval_ns", 0)),
         )
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise StorageError(f"{name}: a field of the header is incomplete") from error

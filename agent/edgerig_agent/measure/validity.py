@@ -15,13 +15,23 @@ SAMPLER_LATE = "sampler_late"
 SAMPLER_DIED = "sampler_died"
 SOURCES_DISAGREE = "sources_disagree"
 SHORT_WINDOW = "short_window"
+IDLE_DRIFT = "idle_drift"
+THROTTLED = "throttled"
+CLOCK_LOW = "clock_low"
+FOREIGN_LOAD = "foreign_load"
+TRANSIENT = "transient"
 
 MAX_OWN_CPU_SHARE = 0.005
 MAX_LATE_P99_NS = 25_000_000
 MAX_SOURCE_GAP = 0.05
 
 # A run with one of these is not evidence, except that `quick` never claims to be.
-INVALIDATING = frozenset({LOW_COVERAGE, SWAP_IN, SAMPLER_LATE, SAMPLER_DIED, SOURCES_DISAGREE})
+INVALIDATING = frozenset(
+    {
+        *(LOW_COVERAGE, SWAP_IN, SAMPLER_LATE, SAMPLER_DIED, SOURCES_DISAGREE),
+        *(THROTTLED, CLOCK_LOW, FOREIGN_LOAD),
+    }
+)
 
 
 @dataclass(frozen=True)

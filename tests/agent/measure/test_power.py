@@ -14,11 +14,15 @@ from edgerig.v1.attempt_pb2 import (
     PHASE_INFERENCE,
     PHASE_LOAD,
     PHASE_TRAIN,
+    Measurement,
     Phase,
     WorkerEvent,
 )
 from edgerig_agent.measure.events import WorkerReport, collect
-from edgerig_agent.measure.power import energy_figures, power_sources, why_no_total
+from edgerig_agent.measure.idle import idle_power
+from edgerig_agent.measure.power import energy_figures as figures_of
+from edgerig_agent.measure.power import why_no_total
+from edgerig_agent.measure.sources import PowerSource, power_sources
 from edgerig_agent.measure.trace import Field, Trace
 from edgerig_agent.probes.base import UNREAD
 from tests.fakes.reports import MS, S, find, interval, request, step
@@ -50,6 +54,13 @@ def rail(label: str, boundary: str, millivolts: int, milliamperes: int) -> list[
 
 def phase_of(phase: Phase, begin_ns: int, end_ns: int) -> WorkerReport:
     return collect([WorkerEvent(phase=interval(phase, begin_ns, end_ns))])
+
+
+def energy_figures(
+    sources: Sequence[PowerSource], report: WorkerReport, phase: Phase, flags: tuple[str, ...]
+) -> list[Measurement]:
+    idles = [idle_power(source, report) for source in sources]
+    return figures_of(sources, idles, report, phase, flags)
 
 
 def test_a_rail_is_current_times_voltage() -> None:
@@ -173,7 +184,7 @@ def test_a_gap_lowers_the_coverage_and_is_flagged() -> None:
     figures = energy_figures(sources, phase_of(PHASE_LOAD, 2 * S, 6 * S), PHASE_LOAD, ("indicative",))
     energy = find(figures, "energy_j", "sum")
     assert energy.coverage == pytest.approx(0.75, abs=0.01)
-    assert list(energy.flags) == ["indicative", "low_coverage"]
+    assert list(energy.flags) == ["indicative", "low_coverage", "sensor_unreadable"]
     assert find(figures, "power_mean_w", "mean").value == pytest.approx(10.0)
 
 

@@ -13,7 +13,8 @@ from edgerig.v1.attempt_pb2 import (
 )
 from edgerig.v1.trial_pb2 import PROTOCOL_QUICK, PROTOCOL_STANDARD
 from edgerig_agent.measure.events import WorkerReport, collect
-from edgerig_agent.measure.reduce import read_sampler_summary, reduce_attempt
+from edgerig_agent.measure.reduce import reduce_attempt
+from edgerig_agent.measure.summary import read_sampler_summary
 from edgerig_agent.measure.tracefile import TraceWriter
 from edgerig_agent.probes.memory import SWAPPED_IN
 from tests.fakes.reports import S, find, interval, step

@@ -97,7 +97,7 @@ def test_a_real_sampler_writes_a_trace_for_each_family(tmp_path: Path) -> None:
     wait_for_records(folder / "trace/ina3221.trace", 20)
     stop(process)
     traces = {trace.name: trace for trace in read_traces(folder)}
-    assert set(traces) == {"ina3221", "rapl", "memory", "paging", "thermal"}
+    assert {"ina3221", "rapl", "memory", "paging", "thermal"} <= set(traces)
     ina = traces["ina3221"]
     assert set(ina.columns[0]) == {1200} and set(ina.columns[1]) == {5000}
     assert list(ina.times_ns) == sorted(set(ina.times_ns))
