@@ -10,6 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from os import cpu_count, sched_getaffinity, sysconf
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+from time import monotonic
+
+from edgerig_agent.measure.disturbance import CpuTimes
 
 _CGROUP = Path("/sys/fs/cgroup")
 _NS = 1e-9
@@ -35,6 +39,29 @@ def cpu_time_s(pids: Iterable[int]) -> float:
     return sum(_cpu_time_s(pid) for pid in pids)
 
 
+class CpuWatch:
+    """Processor times from its making on: of the whole machine, and of children that have ended.
+
+    Time that a hypervisor gave to others (steal) counts as the machine's: it was not
+    the worker's either.
+    """
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+        self._busy_s = _busy_cpu_s()
+        self._children_s = _children_cpu_s()
+
+    def times(self, own_s: float) -> CpuTimes:
+        """Returns the times up to now, when all children have ended; `own_s` is counted elsewhere."""
+        return CpuTimes(
+            window_s=monotonic() - self._began,
+            cpu_count=cpu_count() or 1,
+            busy_s=_busy_cpu_s() - self._busy_s,
+            children_s=_children_cpu_s() - self._children_s,
+            own_s=own_s,
+        )
+
+
 def usable_cpu_count() -> int:
     """Returns how many processors this process may use: affinity and the cgroup's quota."""
     count = len(sched_getaffinity(0)) or cpu_count() or 1
@@ -58,6 +85,22 @@ def _cpu_ticks_s(pid: int) -> float:
         return (int(fields[11]) + int(fields[12])) / sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def _busy_cpu_s() -> float:
+    """All processors together, since boot."""
+    try:
+        words = Path("/proc/stat").read_text().partition("\n")[0].split()
+        # cpu user nice system idle iowait irq softirq steal; guest time is part of user.
+        user, nice, system, _idle, _wait, irq, softirq, steal = (int(word) for word in words[1:9])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + irq + softirq + steal) / sysconf("SC_CLK_TCK")
+
+
+def _children_cpu_s() -> float:
+    usage = getrusage(RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _cgroup_oom_kills() -> int:

@@ -38,12 +38,13 @@ from edgerig.v1.attempt_pb2 import (
 )
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_agent import attempt_files as files
-from edgerig_agent.accounting import KernelCounters, cpu_time_s, kernel_counters
+from edgerig_agent.accounting import CpuWatch, KernelCounters, cpu_time_s, kernel_counters
 from edgerig_agent.attempt_files import Settings
 from edgerig_agent.classify import Ending, Evidence, classify
 from edgerig_agent.environment import read_environment
 from edgerig_agent.measure.events import WorkerReport
 from edgerig_agent.measure.reduce import Reduced, reduce_attempt
+from edgerig_agent.measure.summary import write_cpu_times
 from edgerig_agent.outcome import Anchors, Window, compose, compose_unstarted, take_events
 from edgerig_agent.protocol.keeper import NOT_RESTORED, CancelledError, Keeper, Surroundings
 from edgerig_agent.protocol.settings import restore_stale
@@ -237,6 +238,7 @@ def _inputs(folder: Path, trial: Trial, settings: Settings, cache: Path | None) 
 def _measure(course: _Course, keeper: Keeper) -> Finished:
     """Runs sampler and worker side by side, then reduces what they left."""
     folder, trial, settings = course.folder, course.trial, course.settings
+    watch = CpuWatch()
     try:
         sampler = start_sampler(folder, settings.sysfs_root, trial.seed)
     except DeviceError as error:
@@ -255,6 +257,7 @@ def _measure(course: _Course, keeper: Keeper) -> Finished:
     finally:
         stop_sampler(sampler)
         log.close()
+    write_cpu_times(folder, watch.times(own_cpu_s))
     kept = keeper.ended()
     report, violation = take_events(folder, bytes(ended.events))
     reduced = reduce_attempt(folder, report, trial.protocol)

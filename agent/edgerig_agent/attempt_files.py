@@ -27,7 +27,11 @@ BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
 _MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 _HASH_CHUNK_BYTES = 1024 * 1024
 # Files of the manifest besides the traces, in its order.
-_LISTED = ("trial.json", "events.jsonl", "scores.jsonl", "worker.log", "result.json")
+_LISTED = (
+    *("trial.json", "events.jsonl", "scores.jsonl", "worker.log", "result.json"),
+    # With the traces and events these are all that the figures are reduced from.
+    *("sampler.json", "cpu.json"),
+)
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ def compose(
         failure_message=ending.message,
         failure_phase=PHASE_UNSPECIFIED,
         measurements=reduced.measurements,
+        sensor_events=reduced.sensor_events,
         item_count=len(report.scores),
         boot_id=anchors.boot_id,
         anchor_mono_ns=anchors.mono_ns,

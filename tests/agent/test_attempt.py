@@ -110,6 +110,7 @@ def test_the_manifest_names_every_file_with_its_hash(tmp_path: Path) -> None:
     manifest = from_json((folder / "manifest.json").read_bytes(), Manifest(), what="manifest.json")
     names = [file.path for file in manifest.files]
     assert names[:5] == ["trial.json", "events.jsonl", "scores.jsonl", "worker.log", "result.json"]
+    assert names[5:7] == ["sampler.json", "cpu.json"]
     assert "trace/memory.trace" in names
     for file in manifest.files:
         content = (folder / file.path).read_bytes()
