@@ -18,10 +18,11 @@ from typing import Any
 
 from edgerig_workload.events import Events
 from edgerig_workload.faults import WorkerFault
+from edgerig_workload.heat import Heat
 from edgerig_workload.infer.steps import begin
 from edgerig_workload.models import Loaded
 from edgerig_workload.phases import Marks, no_collection
-from edgerig_workload.protocol import Rules
+from edgerig_workload.protocol import Rules, settled
 from edgerig_workload.trial import Inference
 
 _WORDS = ("the", "small", "house", "by", "a", "river", "was", "old", "and", "its", "garden", "green")
@@ -116,25 +117,47 @@ def prompt_text(loaded: Loaded, token_count: int) -> str:
     return text(count)
 
 
-def warm_up(profile: Profile, rules: Rules) -> None:
-    """Run requests until the protocol's warm-up rule is met."""
+def warm_up(profile: Profile, rules: Rules) -> dict[str, Any]:
+    """Run requests until the protocol's warm-up rule is met; return what is to be known of it."""
     medians_s: list[float] = []
     while not rules.warm(medians_s):
         medians_s.append(profile.request().gap_median_s())
+    facts: dict[str, Any] = {"warmup_request_count": len(medians_s)}
+    return {**facts, "warmup_settled": settled(medians_s)} if rules.asks_to_settle else facts
 
 
-def measure(profile: Profile, rules: Rules, marks: Marks, events: Events) -> None:
-    """Run the measured block, report its requests, then run one more for peak memory."""
+def measure(
+    profile: Profile, rules: Rules, marks: Marks, events: Events, heat: Heat | None = None
+) -> dict[str, Any]:
+    """Run the measured block, report its requests, then run one more for peak memory.
+
+    `heat` is asked in sustained mode only. Returns what is to be known of the block.
+    """
+    if rules.sustained_s and heat is None:
+        heat = Heat()
+    facts: dict[str, Any] = {}
+    requests = _block(profile, rules, marks, heat)
+    if heat is not None:
+        facts = {"block_settled": heat.settled()} if heat.is_known else {}
+        heat.close()
+    for index, stamps in enumerate(requests):
+        events.emit("request", _event(index, stamps, profile.shape))
+    profile.instrumented(marks)
+    return facts
+
+
+def _block(profile: Profile, rules: Rules, marks: Marks, heat: Heat | None) -> list[Stamps]:
     requests: list[Stamps] = []
     with no_collection(), marks.phase("inference"):
         began_mono_ns = profile.clock()
         while not rules.measured(
-            len(requests), (profile.clock() - began_mono_ns) / 1e9, profile.shape.requests
+            len(requests),
+            (profile.clock() - began_mono_ns) / 1e9,
+            profile.shape.requests,
+            heat is None or heat.settled(),
         ):
             requests.append(profile.request())
-    for index, stamps in enumerate(requests):
-        events.emit("request", _event(index, stamps, profile.shape))
-    profile.instrumented(marks)
+    return requests
 
 
 def _event(index: int, stamps: Stamps, shape: Inference) -> dict[str, Any]:
