@@ -20,7 +20,7 @@ from edgerig_workload.events import Events
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.limits import limit_memory
 from edgerig_workload.phases import Marks
-from edgerig_workload.protocol import RULES, Rules
+from edgerig_workload.protocol import Rules, rules_of
 from edgerig_workload.trial import Trial
 
 
@@ -52,8 +52,9 @@ class Attempt:
             WorkerFault, DataFault, MemoryError and what the libraries raise.
         """
         self.facts["python"] = platform.python_version()
+        rules = rules_of(self.trial.protocol, self.trial.overrides)
         if not METHODS[self.trial.method.kind]["needs_model"]:
-            self._spin()
+            self._spin(rules)
             return
         # Read by OpenMP when torch is loaded. Its default is to spin at the end of every
         # parallel piece: with any other process on the processor that costs a factor of
@@ -65,21 +66,27 @@ class Attempt:
                 import_module(name)
             # Only now: these modules import torch at their top.
             from edgerig_workload import models
-        self._run_model(models, RULES[self.trial.protocol])
+        self._run_model(models, rules)
 
     def report_facts(self) -> None:
         """Emit what is known of this worker so far; the last report is the complete one."""
         self.events.emit("facts", self.facts)
 
-    def _spin(self) -> None:
+    def _spin(self, rules: Rules) -> None:
         from edgerig_workload.learn.spin import spin
 
         with self.marks.phase("import", began_mono_ns=self.began_mono_ns):
             self.facts |= {"device": self._limited("cpu"), "threads": 1}
+        # A quick one is over in moments; where energy is to be evidence it has its idles too.
+        framed = self.trial.protocol != "quick"
+        if framed:
+            self._idle("idle_pre", rules)
         with self.marks.phase("train"):
             training = spin(self.trial.method.number("duration_s"))
         training.report(self.events)
         self.facts |= training.facts()
+        if framed:
+            self._idle("idle_post", rules)
 
     def _run_model(self, models: Any, rules: Rules) -> None:
         import torch
@@ -136,8 +143,8 @@ class Attempt:
         if trial.inference.requests:
             prepared = profile.prepare(loaded, trial.inference)
             with self.marks.phase("warmup"):
-                profile.warm_up(prepared, rules)
-            profile.measure(prepared, rules, self.marks, self.events)
+                self.facts |= profile.warm_up(prepared, rules)
+            self.facts |= profile.measure(prepared, rules, self.marks, self.events)
         if questions is not None:
             evaluate(context, learned)
 

@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -19,6 +19,8 @@ from edgerig_workload.catalog import COMPRESSIONS, METHODS
 from edgerig_workload.faults import WorkerFault
 
 TRIAL_BYTES = 16 * 1024 * 1024
+# Numbers of the worker's windows that a trial may set in place of its protocol's.
+OVERRIDES = ("idle_s", "warmup_most", "block_s", "block_requests", "sustained_s")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 ProtocolWord = Literal["quick", "standard", "publishable"]
@@ -78,6 +80,8 @@ class Trial:
     inference: Inference
     dtype: str
     threads: int
+    # Numbers of the protocol that the trial sets itself.
+    overrides: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Fields:
@@ -162,6 +166,7 @@ def parse(document: Any) -> Trial:
         inference=_inference(inference, problems),
         dtype=_dtype(fields.raw("dtype"), problems),
         threads=fields.integer("threads"),
+        overrides=_overrides(fields.inner("protocol_overrides")),
     )
     if problems:
         raise WorkerFault("worker_error", "\n".join([f"the trial has {len(problems)} problem(s)", *problems]))
@@ -174,6 +179,10 @@ def _protocol(value: Any, problems: list[str]) -> ProtocolWord:
         problems.append(f"trial.protocol {value!r} is none of {', '.join(PROTOCOLS)}")
         return "quick"
     return cast("ProtocolWord", word)
+
+
+def _overrides(fields: _Fields) -> Mapping[str, float]:
+    return {name: fields.number(name) for name in OVERRIDES if fields.raw(name) is not None}
 
 
 def _dtype(value: Any, problems: list[str]) -> str:
