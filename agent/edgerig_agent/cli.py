@@ -1,4 +1,4 @@
-"""The command line of a device: `edgerig-agent measure | trace | facts | enroll | run`.
+"""The command line of a device: `edgerig-agent measure | trace | reduce | facts | enroll | run`.
 
 `measure` needs no controller and loads no gRPC; the modules that do are imported
 by the commands that use them. Standard library and protobuf only.
@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--name", default="", help="only this trace, one column for each field")
     trace.add_argument("--csv", action="store_true", help="print the samples as CSV")
     trace.set_defaults(handler=_trace)
+
+    reduce = commands.add_parser("reduce", help="compute the figures of an attempt again from its files")
+    reduce.add_argument("folder", type=Path, metavar="DIR", help="attempt folder")
+    reduce.add_argument("--json", action="store_true", help="print one JSON document")
+    reduce.set_defaults(handler=_reduce)
 
     facts = commands.add_parser("facts", help="print what this device is and can measure, as JSON")
     facts.add_argument("--worker-python", default=sys.executable, metavar="EXE")
@@ -157,6 +162,17 @@ def _trace(arguments: argparse.Namespace) -> int:
     else:
         trace.write_long_csv(traces, sys.stdout)
     return EXIT_OK
+
+
+def _reduce(arguments: argparse.Namespace) -> int:
+    from edgerig_agent.recompute import recompute
+
+    found = recompute(arguments.folder)
+    if arguments.json:
+        print(json.dumps(found.document()))
+    else:
+        print("\n".join(found.lines()))
+    return EXIT_OK if found.is_identical else EXIT_REJECTED
 
 
 def _facts(arguments: argparse.Namespace) -> int:

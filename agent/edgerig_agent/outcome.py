@@ -22,7 +22,7 @@ from edgerig.v1.attempt_pb2 import (
     AttemptResult,
     WorkerEvent,
 )
-from edgerig.v1.trial_pb2 import Trial
+from edgerig.v1.trial_pb2 import Protocol, Trial
 from edgerig.version import VERSION
 from edgerig_agent.classify import Ending
 from edgerig_agent.measure import validity
@@ -98,7 +98,7 @@ def compose(
 
     `kept` are the flags that say how the protocol was kept.
     """
-    flags = _flags(trial, reduced, window)
+    flags = reduced_flags(trial.protocol, reduced, window.own_cpu_share)
     flags += [flag for flag in (*kept, *_worker_flags(report)) if flag not in flags]
     result = AttemptResult(
         attempt_id=attempt_id,
@@ -176,10 +176,11 @@ def _worker_flags(report: WorkerReport) -> list[str]:
     return [WARMUP_UNSETTLED] if unsettled else []
 
 
-def _flags(trial: Trial, reduced: Reduced, window: Window) -> list[str]:
+def reduced_flags(protocol: Protocol, reduced: Reduced, own_cpu_share: float) -> list[str]:
+    """Returns the flags of a run that follow from its files, in a fixed order."""
     conditions = validity.RunConditions(
-        protocol=trial.protocol,
-        own_cpu_share=window.own_cpu_share,
+        protocol=protocol,
+        own_cpu_share=own_cpu_share,
         late_p99_ns=reduced.sampler.late_p99_ns,
         sampler_died=reduced.sampler.died,
         swapped_in_pages=reduced.swapped_in_pages,
