@@ -31,9 +31,9 @@ _ONLY_JSONL = ("path", "kind", "labels")
 def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
     """Find contradictions inside a study file, those inside single tasks left out."""
     problems = [*_devices(study, document), *_budgets(study, catalog, document)]
-    problems += _repeated(study.seeds, ("seeds",), "seed", document)
-    problems += _repeated(study.factors.model, ("factors", "model"), "model", document)
-    problems += _repeated(study.factors.history, ("factors", "history"), "history", document)
+    problems += _repeated(enumerate(study.seeds), ("seeds",), "seed", document)
+    problems += _repeated(enumerate(study.factors.model), ("factors", "model"), "model", document)
+    problems += _repeated(enumerate(study.factors.history), ("factors", "history"), "history", document)
     return problems
 
 
@@ -59,8 +59,8 @@ def has_own_file(task: TaskEntry) -> bool:
     return task.source == "jsonl" and task.path is not None and task.kind is not None
 
 
-def repeated_levels(levels: Sequence[Any], path: Path, document: Document) -> list[Problem]:
-    """Find levels of a factor that are the same once defaults are filled in."""
+def repeated_levels(levels: Sequence[tuple[int, Any]], path: Path, document: Document) -> list[Problem]:
+    """Find levels of a factor, each with the position of its entry, that are the same with their defaults."""
     return _repeated(levels, path, str(path[-1]), document)
 
 
@@ -72,10 +72,10 @@ def metrics_of_kind(kind: str, catalog: Catalog) -> list[str]:
     )
 
 
-def _repeated(values: Iterable[Any], path: Path, what: str, document: Document) -> list[Problem]:
+def _repeated(values: Iterable[tuple[int, Any]], path: Path, what: str, document: Document) -> list[Problem]:
     problems = []
     seen: list[Any] = []
-    for index, value in enumerate(values):
+    for index, value in values:
         if value in seen:
             place = document.place((*path, index))
             problems.append(Problem(place, f"this {what} stands in the list twice", "remove one of the two"))
@@ -99,9 +99,10 @@ def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem
         problems.append(Problem(place, message, "give samples, tokens, steps or duration_s"))
     limited = any((train.samples, train.tokens, train.steps, train.duration_s))
     trained = [
-        level.kind
-        for level in study.factors.method
-        if (kind := catalog.methods.get(level.kind)) is not None and kind.trains and kind.needs_model
+        name
+        for entry in study.factors.method
+        for name in entry.kinds
+        if (kind := catalog.methods.get(name)) is not None and kind.trains and kind.needs_model
     ]
     if trained and not limited and train.energy_j == 0:
         place = document.place(("budgets",) if document.has(("budgets",)) else ())
@@ -161,5 +162,5 @@ def _own_file(task: TaskEntry, path: Path, document: Document) -> list[Problem]:
     if task.labels is not None and task.kind not in {None, "classification"}:
         place = document.key_place((*path, "labels"))
         problems.append(Problem(place, f"`labels` does not go with `kind: {task.kind}`", "remove it"))
-    problems += _repeated(task.labels or (), (*path, "labels"), "label", document)
+    problems += _repeated(enumerate(task.labels or ()), (*path, "labels"), "label", document)
     return problems

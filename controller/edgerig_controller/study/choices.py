@@ -53,13 +53,18 @@ def check(document: Document, catalog: Catalog) -> list[Problem]:
         levels = factors.get(factor) if isinstance(factors, dict) else None
         for index, level in enumerate(levels if isinstance(levels, list) else ()):
             given = {"kind": level} if isinstance(level, str) else level
-            if isinstance(given, dict) and isinstance(given.get("kind"), str):
-                problems += _check_level(("factors", factor, index), given, document, catalog)
-    return problems
+            named = given.get("kind") if isinstance(given, dict) else None
+            for name in named if isinstance(named, list) else [named]:
+                if isinstance(name, str):
+                    problems += _check_level(("factors", factor, index), name, given, document, catalog)
+    # What is wrong under several kinds of an entry is said once.
+    return list(dict.fromkeys(problems))
 
 
-def _check_level(path: Path, given: dict[str, Any], document: Document, catalog: Catalog) -> list[Problem]:
-    factor, name = str(path[1]), given["kind"]
+def _check_level(
+    path: Path, name: str, given: dict[str, Any], document: Document, catalog: Catalog
+) -> list[Problem]:
+    factor = str(path[1])
     known = kinds(catalog, factor)
     kind = known.get(name)
     if kind is None:
@@ -74,9 +79,12 @@ def _check_level(path: Path, given: dict[str, Any], document: Document, catalog:
             hint = nearest(key, kind.parameters) or f"`{name}` has no parameters"
             message = f"{factor} `{name}` has no parameter `{key}`"
             problems.append(Problem(document.key_place((*path, key)), message, hint))
-        elif not isinstance(value, (dict, list)) and (expected := _expected(parameter, value)):
-            message = f"`{key}` of {factor} `{name}`: expected {expected}, found {shown(value)}"
-            hint = nearest(value, [str(c) for c in parameter.choices]) if isinstance(value, str) else ""
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, (dict, list)) or not (expected := _expected(parameter, one)):
+                continue
+            message = f"`{key}` of {factor} `{name}`: expected {expected}, found {shown(one)}"
+            hint = nearest(one, [str(c) for c in parameter.choices]) if isinstance(one, str) else ""
             problems.append(Problem(document.place((*path, key)), message, hint))
     for key, parameter in kind.parameters.items():
         if parameter.default is None and "default" not in parameter.model_fields_set and key not in given:

@@ -104,8 +104,13 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
     found: list[Problem] = []
     for factor, given in (("method", study.factors.method), ("compression", study.factors.compression)):
         kinds = choices.kinds(catalog, factor)
-        levels[factor] = [choices.complete(kinds[level.kind], level.model_dump()) for level in given]
-        found += checks.repeated_levels(levels[factor], ("factors", factor), document)
+        spread = [
+            (place, choices.complete(kinds[level["kind"]], level))
+            for place, entry in enumerate(given)
+            for level in entry.levels()
+        ]
+        levels[factor] = [level for _, level in spread]
+        found += checks.repeated_levels(spread, ("factors", factor), document)
     levels["history"] = ["all" if count == selectors.ALL else count for count in study.factors.history]
     count = math.prod(len(values) for values in levels.values())
     if count > CELLS or count * len(study.seeds) * study.repeats > TRIALS:

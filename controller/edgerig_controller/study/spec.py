@@ -6,6 +6,7 @@ the workload's catalogue; whether models and data exist, by `data`.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -69,21 +70,38 @@ class _Frozen(BaseModel):
 
 
 class Choice(BaseModel):
-    """One level of `method` or `compression`: a kind, and parameters that the catalogue knows."""
+    """Levels of `method` or `compression`: a kind, and parameters that the catalogue knows.
+
+    A list of kinds, or of values of a parameter, stands for one level each.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
-    __pydantic_extra__: dict[str, Scalar]
+    __pydantic_extra__: dict[str, Level]
 
-    kind: Text = Field(
-        description="Name of the method or compression; `python -m edgerig_workload catalog` lists them."
+    kind: Text | Annotated[list[Text], Field(min_length=1, max_length=1000)] = Field(
+        description="Name of the method or compression, or a list of names; "
+        "`python -m edgerig_workload catalog` lists them."
     )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that the entry names."""
+        return (self.kind,) if isinstance(self.kind, str) else tuple(self.kind)
+
+    def levels(self) -> list[dict[str, Any]]:
+        """Return the levels that the entry stands for; the last of its lists changes fastest."""
+        lists = {
+            name: value if isinstance(value, list) else [value]
+            for name, value in {"kind": list(self.kinds), **(self.__pydantic_extra__ or {})}.items()
+        }
+        return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
 
 
 _NONE = Choice.model_validate({"kind": "none"})
 ChoiceLevel: TypeAlias = Annotated[
     Choice,
     BeforeValidator(_choice, json_schema_input_type=Choice | str),
-    Field(description="A kind alone, or a kind with parameters."),
+    Field(description="A kind alone, or kinds with parameters; lists in it are crossed."),
 ]
 _HistoryInput: TypeAlias = Annotated[int, Field(ge=-1, le=HISTORY_MOST)] | Literal["all"]
 HistoryLevel: TypeAlias = Annotated[

@@ -40,6 +40,28 @@ def test_factors_are_crossed_in_the_order_of_the_file(tmp_path: Path) -> None:
     }
 
 
+def test_lists_inside_a_level_are_crossed(tmp_path: Path) -> None:
+    study = planned(
+        tmp_path,
+        STUDY.replace("{kind: lora, r: 8}", "{kind: lora, alpha: [1, 2], r: [4, 8]}, {kind: [rag], k: 9}"),
+    )
+    levels = [cell.factors["method"] for cell in study.cells]
+    assert [level["kind"] for level in levels] == ["none", "rag", "lora", "lora", "lora", "lora", "rag"]
+    assert [(level["alpha"], level["r"]) for level in levels[2:6]] == [(1, 4), (1, 8), (2, 4), (2, 8)]
+
+
+def test_several_kinds_in_an_entry_need_parameters_of_all(tmp_path: Path) -> None:
+    assert problems(tmp_path, STUDY.replace("{kind: lora, r: 8}", "{kind: [lora, rag], r: [8, 0]}")) == [
+        "study.yaml:8:57: method `rag` has no parameter `r` (known: k, retriever)",
+        "study.yaml:8:60: `r` of method `lora`: expected a whole number from 1 to 1024, found 0",
+    ]
+
+
+def test_a_level_that_a_list_repeats_is_named_with_its_entry(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, STUDY.replace("{kind: lora, r: 8}", "{kind: lora, r: [8, 8]}"))
+    assert found == "study.yaml:8:37: this method stands in the list twice (remove one of the two)"
+
+
 def test_defaults_of_the_catalogue_are_filled_in(tmp_path: Path) -> None:
     factors = planned(tmp_path).cells[2].factors["method"]
     assert factors == {"kind": "lora", "r": 8, "alpha": 16, "merge": False, "batch": 16, "max_tokens": 128}

@@ -67,10 +67,10 @@ def test_numbers_are_not_made_of_text_or_booleans() -> None:
 
 
 def test_a_union_gives_one_problem() -> None:
-    found = problems(STUDY.replace("{kind: lora, r: 8}", "{kind: lora, r: [8]}"))
+    found = problems(STUDY.replace("{kind: lora, r: 8}", "{kind: lora, r: {least: 8}}"))
     assert found == [
-        "s.yaml:8:53: `factors.method[2].r`: expected a single value (text, number, true or false), "
-        "found a list of 1"
+        "s.yaml:8:53: `factors.method[2].r`: expected a single value (text, number, true or false) or a list "
+        "of at least 1 value, each a single value (text, number, true or false), found a mapping"
     ]
 
 
