@@ -17,8 +17,11 @@ class NoCompilerError(Exception):
 
 
 @cache
-def compiled(source: str, name: str) -> Path:
+def compiled(source: str, name: str, defines: tuple[str, ...] = ()) -> Path:
     """Compiles `source` (a file of this folder) and returns the library, called `name`.
+
+    Args:
+        defines: more options of the compiler, such as `-DNAME`.
 
     Raises:
         NoCompilerError: there is neither cc nor gcc.
@@ -29,7 +32,7 @@ def compiled(source: str, name: str) -> Path:
     folder = tempfile.mkdtemp(prefix="edgerig-fakes-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     library = Path(folder) / name
-    flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *defines]
     subprocess.run([compiler, *flags, "-o", str(library), str(HERE / source), "-ldl"], check=True)
     return library
 

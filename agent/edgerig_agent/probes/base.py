@@ -20,6 +20,8 @@ UNREAD = -(2**63)
 LAST_UNREAD = UNREAD + 4095
 
 POWER_W = "power_w"
+# Power that a driver averages over about a second: kept in the trace, never integrated.
+POWER_SMOOTHED_W = "power_smoothed_w"
 ENERGY_J = "energy_j"
 CURRENT_A = "current_a"
 VOLTAGE_V = "voltage_v"

@@ -1,9 +1,9 @@
-"""Power and energy of NVIDIA GPUs through NVML.
+"""Power, energy and state of NVIDIA GPUs through NVML.
 
 `nvidia-ml-py` is imported only where a driver is there to answer. Every call is
 tried once: a Jetson initialises NVML and then supports none of its queries.
 Both the energy counter and the power reading are kept, because they disagree on
-some boards.
+some boards (zeus #181: 187 J against 327 J).
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from edgerig_agent.probes.base import ENERGY_J, POWER_W, UNREAD, Channel, Places, Probe, file_exists
+from edgerig_agent.probes import nvml_queries
+from edgerig_agent.probes.base import ENERGY_J, POWER_W, Channel, Places, Probe, file_exists
+from edgerig_agent.probes.nvml_queries import Query
 
 _MILLI = 1e-3
+# The driver renews power and energy every 20 to 100 ms.
+_FAST_NS = 20_000_000
+_SLOW_NS = 200_000_000
 _LIBRARY = "libnvidia-ml.so.1"
 _LIBRARY_FOLDERS = (
     "/usr/lib/x86_64-linux-gnu",
@@ -54,67 +59,66 @@ def discover(at: Places) -> list[Probe]:
         return []
     library, reason = load_library()
     if library is None:
-        return [Nvml(None, [_unavailable("nvml", quantity, reason) for quantity in (ENERGY_J, POWER_W)])]
-    queries: list[_Query] = []
-    try:
-        for index in range(library.nvmlDeviceGetCount()):
+        channels = [
+            Channel("nvml", quantity, "gpu_board", _MILLI, unavailable_reason=reason)
+            for quantity in (ENERGY_J, POWER_W)
+        ]
+        return [Nvml("nvml", _FAST_NS, [Query(channels, list, Exception)])]
+    quick: list[Query] = []
+    calm: list[Query] = []
+    for index in range(_device_count(library)):
+        try:
             handle = library.nvmlDeviceGetHandleByIndex(index)
-            queries.append(_query(library, handle, index, ENERGY_J, "nvmlDeviceGetTotalEnergyConsumption"))
-            queries.append(_query(library, handle, index, POWER_W, "nvmlDeviceGetPowerUsage"))
-    except library.NVMLError as error:
-        queries.append(_unavailable("nvml", POWER_W, f"NVML lists no device: {error}"))
-    return [Nvml(library, queries)] if queries else []
+        except library.NVMLError as error:
+            why = f"nvmlDeviceGetHandleByIndex: {error}"
+            channel = Channel(f"nvml:{index}", POWER_W, "gpu_board", _MILLI, unavailable_reason=why)
+            quick.append(Query([channel], list, Exception))
+            continue
+        device = nvml_queries.Device(library, handle, index)
+        quick += nvml_queries.fast(device)
+        calm += nvml_queries.slow(device)
+    return [
+        Nvml(name, interval_ns, queries)
+        for name, interval_ns, queries in (("nvml", _FAST_NS, quick), ("nvml_state", _SLOW_NS, calm))
+        if queries
+    ]
 
 
 class Nvml:
-    """Energy counters and power readings of all GPUs of one machine."""
+    """Queries to all GPUs of one machine that are worth asking in the same interval."""
 
-    name = "nvml"
-    # The driver renews its figures every 20 to 100 ms.
-    interval_ns = 20_000_000
-
-    def __init__(self, library: Any, queries: list[_Query]) -> None:
-        self._library = library
+    def __init__(self, name: str, interval_ns: int, queries: list[Query]) -> None:
+        self.name = name
+        self.interval_ns = interval_ns
         self._queries = queries
-        self._active: list[_Query] = []
+        self._active: list[tuple[Query, tuple[int, ...]]] = []
 
     def describe(self) -> tuple[Channel, ...]:
-        return tuple(query.channel for query in self._queries)
+        return tuple(channel for query in self._queries for channel in query.channels)
 
     def open(self) -> tuple[Channel, ...]:
-        self._active = [query for query in self._queries if not query.channel.unavailable_reason]
-        return tuple(query.channel for query in self._active)
+        self._active = []
+        opened: list[Channel] = []
+        for query in self._queries:
+            answered = [index for index, c in enumerate(query.channels) if not c.unavailable_reason]
+            if answered:
+                self._active.append((query, tuple(answered)))
+                opened += [query.channels[index] for index in answered]
+        return tuple(opened)
 
     def read_all(self) -> list[int]:
-        return [self._read(query) for query in self._active]
+        values: list[int] = []
+        for query, answered in self._active:
+            read = query.read()
+            values += [read[index] for index in answered]
+        return values
 
     def close(self) -> None:
         self._active = []
 
-    def _read(self, query: _Query) -> int:
-        try:
-            return int(query.call(query.handle))
-        except self._library.NVMLError:
-            return UNREAD
 
-
-class _Query:
-    def __init__(self, channel: Channel, call: Any, handle: Any) -> None:
-        self.channel = channel
-        self.call = call
-        self.handle = handle
-
-
-def _query(library: Any, handle: Any, index: int, quantity: str, function: str) -> _Query:
-    call = getattr(library, function)
+def _device_count(library: Any) -> int:
     try:
-        call(handle)
-        reason = ""
-    except library.NVMLError as error:
-        reason = f"{function}: {error}"
-    source = f"nvml:{index}:{quantity.partition('_')[0]}"
-    return _Query(Channel(source, quantity, "gpu_board", _MILLI, 0, reason), call, handle)
-
-
-def _unavailable(source: str, quantity: str, reason: str) -> _Query:
-    return _Query(Channel(source, quantity, "gpu_board", _MILLI, 0, reason), None, None)
+        return int(library.nvmlDeviceGetCount())
+    except library.NVMLError:
+        return 0
