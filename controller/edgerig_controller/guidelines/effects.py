@@ -2,7 +2,7 @@
 
 An effect has an estimate, a standard error and degrees of freedom, and, for
 claims about the best or the worst of several pairs, the distribution of the
-largest |t| instead of Student's. Pure; knows nothing of hypotheses.
+largest t beside Student's. Pure; knows nothing of hypotheses.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import fdtrc
 
 from edgerig_controller.guidelines import meta, multiplicity
+from edgerig_controller.guidelines.estimate import t_quantile
 from edgerig_controller.guidelines.power import Spread
 from edgerig_controller.guidelines.scores import Contrast, Floats
 from edgerig_controller.guidelines.verdict import Interval
@@ -34,6 +35,8 @@ class Effect:
     heterogeneity_p: float | None = None
     tau2: float = 0.0
     largest: Floats | None = None
+    # Of several pairs this is the worst (the claim is about all of them), else the best (about some).
+    is_worst: bool = False
     # A p value of another test of the same claim; the larger of the two counts.
     p_other: float = 0.0
     # A mean over tasks, users and seeds, whose error is known at other sizes.
@@ -44,18 +47,28 @@ class Effect:
         """Returns the two-sided p of no effect; 1 where there is no interval."""
         if self.se is None or self.df is None:
             return 1.0
-        if self.largest is not None:
-            return max(self.p_other, multiplicity.exceedance(self.largest, self.estimate / self.se))
-        return max(self.p_other, meta.p_value(self.estimate, self.se, self.df))
+        p = max(self.p_other, meta.p_value(self.estimate, self.se, self.df))
+        if self.largest is None or self.is_worst == (self.estimate > 0):
+            return p
+        return max(p, multiplicity.exceedance(self.largest, self.estimate / self.se))
 
     def interval(self, level: float) -> Interval | None:
-        """Returns the interval at a level, simultaneous where several pairs compete."""
+        """Returns the interval at a level; where several pairs compete, of the best or the worst of them.
+
+        That all pairs lie above a bound is shown by each of them alone (Berger
+        1982), so the lower bound of the worst is Student's. Its upper bound pays for
+        having been chosen: with the whole error of the interval for the smallest t of all
+        pairs, and never less than Student's. Where pairs are alike only that bound
+        can fail, where one stands apart each fails as often as Student's, so that
+        the level holds. The best is the mirror image.
+        """
         if self.se is None or self.df is None:
             return None
-        if self.largest is None:
-            return Contrast.interval(_as_contrast(self), level)
-        half = multiplicity.critical(self.largest, level) * self.se
-        return self.estimate - half, self.estimate + half
+        low = high = t_quantile(level, self.df)
+        if self.largest is not None:
+            chosen = max(low, multiplicity.critical(self.largest, level))
+            low, high = (low, chosen) if self.is_worst else (chosen, high)
+        return self.estimate - low * self.se, self.estimate + high * self.se
 
     def spread(self) -> Spread | None:
         """Returns mean variance components over tasks, for projections; None where unknown.
@@ -112,7 +125,9 @@ def effect_of(contrasts: Sequence[Contrast]) -> Effect | None:
     first = weighed[0]
     if len(weighed) == 1:
         return Effect(first.estimate, first.se, first.df, first.unit, tuple(contrasts))
-    found = meta.pool([e.estimate for e in weighed], [e.se**2 for e in weighed if e.se is not None])
+    variances = [entry.se**2 for entry in weighed if entry.se is not None]
+    variances = meta.smoothed(variances, [entry.df or 1.0 for entry in weighed])
+    found = meta.pool([entry.estimate for entry in weighed], variances)
     return Effect(
         estimate=found.estimate,
         se=found.se,
@@ -140,7 +155,8 @@ def extreme(effects: Sequence[Effect], residuals: Floats, *, largest: bool) -> E
     sign = 1.0 if largest else -1.0
     chosen = max(usable, key=lambda effect: sign * effect.estimate / (effect.se or 1.0))
     df = min(effect.df or 1.0 for effect in usable)
-    return replace(chosen, df=df, largest=multiplicity.largest_t(residuals, df))
+    drawn = multiplicity.largest_t(residuals, df, one_sided=True)
+    return replace(chosen, df=df, largest=drawn, is_worst=not largest)
 
 
 def _seeds_differ(seed: float, both: float, users: int, seeds: int, tasks: int) -> bool:
@@ -148,7 +164,3 @@ def _seeds_differ(seed: float, both: float, users: int, seeds: int, tasks: int) 
         return False
     df_seeds = tasks * (seeds - 1)
     return both <= 0 or float(fdtrc(df_seeds, df_seeds * (users - 1), 1 + users * seed / both)) <= SHOWN_AT
-
-
-def _as_contrast(effect: Effect) -> Contrast:
-    return Contrast("", effect.estimate, effect.se, effect.df, effect.unit, 0, 0, 0, None, "")

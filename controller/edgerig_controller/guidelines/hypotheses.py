@@ -354,21 +354,29 @@ def _extreme_of(records: StudyRecords, pairs: Sequence[Weights], *, largest: boo
     if any(len(found) < len(tables) for found in per_pair):
         return absent(NOTHING_COMMON)
     effects = [effect for found in per_pair if (effect := effect_of(found)) is not None]
-    effect = extreme(effects, _residuals(tables, pairs, per_pair), largest=largest)
+    residuals = _residuals(tables, pairs)
+    if len(residuals) < 2:
+        return absent("the pairs have no users in common: their errors' correlation is unknown")
+    effect = extreme(effects, residuals, largest=largest)
     if effect is None:
         return absent("a pair has no spread to build a simultaneous interval on")
     chosen = pairs[effects.index(next(e for e in effects if e.contrasts is effect.contrasts))]
     return Finding(effect, facts={"pair": chosen, "pairs": len(pairs)})
 
 
-def _residuals(
-    tables: Sequence[ScoreTable], pairs: Sequence[Weights], per_pair: Sequence[Sequence[Contrast]]
-) -> Floats:
-    """Returns units x pairs: tasks where they are pooled, users where there is one task."""
-    if len(tables) > 1:
-        return np.array([[entry.estimate for entry in found] for found in per_pair]).T
-    means = [table.means.mean(axis=1) for pair in pairs if (table := tables[0].user_means(pair))]
-    return np.array(means).T
+def _residuals(tables: Sequence[ScoreTable], pairs: Sequence[Weights]) -> Floats:
+    """Returns users of all tasks x pairs, centred per task: how the pairs' errors go together.
+
+    Users and not tasks are the units: a handful of tasks says little of a correlation.
+    """
+    blocks = []
+    for table in tables:
+        found = [table.user_means(pair) for pair in pairs]
+        columns = [means.means.mean(axis=1) for means in found if means is not None]
+        if len({len(column) for column in columns}) == 1:
+            block = np.array(columns).T
+            blocks.append(block - block.mean(axis=0))
+    return np.concatenate(blocks) if blocks else np.zeros((0, len(pairs)))
 
 
 def _minus(left: Weights, right: Weights) -> Weights:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc, stdtr
+from scipy.special import chdtrc, polygamma, psi, stdtr
 
 from edgerig_controller.guidelines.estimate import t_quantile
 
@@ -70,6 +70,45 @@ def pool(estimates: Sequence[float], variances: Sequence[float]) -> Pooled:
     if se == 0.0:
         se = math.sqrt(1.0 / float(w.sum()))
     return Pooled(mean, se, float(k - 1), tau2, q, k)
+
+
+def smoothed(variances: Sequence[float], dfs: Sequence[float]) -> list[float]:
+    """Returns variances drawn towards their common level, by as much as their own noise explains them.
+
+    Weights of noisy variances make pooled intervals too short: a task that by
+    luck looks precise counts too much. Empirical Bayes after Smyth (2004,
+    "Linear models and empirical Bayes methods", section 6): log variances less
+    their known sampling spread give the prior's degrees of freedom; where tasks
+    differ no more than by chance, all get one value.
+
+    Raises:
+        ValueError: lengths differ, or a variance or df is not positive.
+    """
+    v, df = np.asarray(variances, dtype=np.float64), np.asarray(dfs, dtype=np.float64)
+    if len(v) != len(df) or not (bool(np.all(v > 0)) and bool(np.all(df > 0))):
+        raise ValueError("smoothing needs a positive variance and positive degrees of freedom of every task")
+    if len(v) < 3:
+        return [float(value) for value in v]
+    level = np.log(v) - psi(df / 2) + np.log(df / 2)
+    centre = float(level.mean())
+    excess = float(level.var(ddof=1) - polygamma(1, df / 2).mean())
+    if excess <= 0:
+        return [math.exp(centre)] * len(v)
+    prior_df = 2.0 * _inverse_trigamma(excess)
+    prior = math.exp(centre + float(psi(prior_df / 2)) - math.log(prior_df / 2))
+    return [float(value) for value in (prior_df * prior + df * v) / (prior_df + df)]
+
+
+def _inverse_trigamma(value: float) -> float:
+    """Solves trigamma(x) = value by Newton's method on its reciprocal (Smyth 2004, appendix)."""
+    x = 0.5 + 1.0 / value
+    for _ in range(50):
+        trigamma = float(polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(polygamma(2, x))
+        x += step
+        if -step / x < 1e-10:
+            break
+    return x
 
 
 def p_value(estimate: float, se: float, df: float) -> float:

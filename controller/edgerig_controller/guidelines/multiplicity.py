@@ -50,8 +50,10 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def largest_t(residuals: Floats, df: float, *, draws: int = 4000, seed: int = 20240607) -> Floats:
-    """Draws the largest |t| of several correlated contrasts under the null, sorted ascending.
+def largest_t(
+    residuals: Floats, df: float, *, one_sided: bool = False, draws: int = 4000, seed: int = 20240607
+) -> Floats:
+    """Draws the largest |t| (one-sided: the largest t) of correlated contrasts under the null, ascending.
 
     The correlation is that of `residuals` (units x contrasts; centred here);
     all contrasts share one chi-square, as in the multivariate t distribution.
@@ -65,10 +67,14 @@ def largest_t(residuals: Floats, df: float, *, draws: int = 4000, seed: int = 20
     centred = residuals - residuals.mean(axis=0)
     norm = np.sqrt((centred**2).sum(axis=0))
     standard = np.divide(centred, norm, out=np.zeros_like(centred), where=norm > 0)
+    # The symmetric root of the correlation: as many normal numbers per draw as contrasts, not units.
+    values, vectors = np.linalg.eigh(standard.T @ standard)
+    root = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
     rng = np.random.default_rng(seed)
-    normal = rng.standard_normal((draws, units)) @ standard
+    normal = rng.standard_normal((draws, centred.shape[1])) @ root
     chi = np.sqrt(rng.chisquare(df, size=draws) / df)
-    return np.asarray(np.sort(np.abs(normal).max(axis=1) / chi))
+    sizes = normal if one_sided else np.abs(normal)
+    return np.asarray(np.sort(sizes.max(axis=1) / chi))
 
 
 def critical(largest: Floats, level: float) -> float:
