@@ -111,9 +111,11 @@ class Control:
         request = pb.CollectGarbageRequest(dry_run=dry_run)
         return await self._call(self._stub.CollectGarbage(request, timeout=DELETE_S))
 
-    async def add_device(self, device_id: str, labels: list[str], ttl_s: float) -> embedded.Invitation:
-        """Gets a one-time token for a device."""
-        request = pb.AddDeviceRequest(device_id=device_id, labels=labels, ttl_s=ttl_s)
+    async def add_device(
+        self, device_id: str, labels: list[str], ttl_s: float, *, replace: bool = False
+    ) -> embedded.Invitation:
+        """Gets a one-time token for a device; with `replace` also for one that is enrolled."""
+        request = pb.AddDeviceRequest(device_id=device_id, labels=labels, ttl_s=ttl_s, replace=replace)
         response = await self._call(self._stub.AddDevice(request, timeout=CALL_S))
         return embedded.Invitation(
             token=response.token,

@@ -174,7 +174,8 @@ async def _ensure_agent(context: Context, home: Home, control: Control, fleet_id
     loop = asyncio.get_running_loop()
 
     def invite() -> embedded.Invitation:
-        call = control.add_device(embedded.LOCAL_DEVICE, [embedded.LOCAL_DEVICE], INVITE_TTL_S)
+        # The local agent's home may be gone while the controller still knows its certificate.
+        call = control.add_device(embedded.LOCAL_DEVICE, [embedded.LOCAL_DEVICE], INVITE_TTL_S, replace=True)
         return asyncio.run_coroutine_threadsafe(call, loop).result()
 
     start = functools.partial(embedded.ensure_agent, home, fleet_id, invite)

@@ -1,8 +1,9 @@
 """The fleet's own certificate authority and the names in its certificates.
 
 Who somebody is stands in the URI of the certificate: `edgerig://FLEET/agent/ID`
-for devices, `edgerig://FLEET/operator/NAME` for people's programs. A signing
-request contributes its public key and nothing else. Knows nothing of tokens,
+for devices, `edgerig://FLEET/operator/NAME` and `edgerig://FLEET/viewer/NAME`
+for people's programs. A signing request contributes its public key and nothing
+else. Knows nothing of tokens,
 of gRPC or of the database.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -26,17 +27,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edgerig.errors import ProtocolError, StorageError
 
-Role = Literal["agent", "operator"]
+Role = Literal["agent", "operator", "viewer"]
+PersonRole = Literal["operator", "viewer"]
 
 CA_DAYS = 3650
 SERVER_DAYS = 365
 OPERATOR_DAYS = 365
 AGENT_DAYS = 90
+PERSON_DAYS = 180
 # Boards come up with clocks that are a little late.
 _BACKDATE = timedelta(hours=1)
 _RENEW_BEFORE = timedelta(days=30)
 _MAX_REQUEST_BYTES = 8 * 1024
-_URI = re.compile(r"edgerig://([0-9a-f]{16})/(agent|operator)/([a-z0-9][a-z0-9._-]{0,62})")
+_URI = re.compile(r"edgerig://([0-9a-f]{16})/(agent|operator|viewer)/([a-z0-9][a-z0-9._-]{0,62})")
 _FLEET = re.compile(r"edgerig fleet ([0-9a-f]{16})")
 
 
@@ -95,17 +98,22 @@ class Authority:
         Raises:
             ProtocolError: not a signing request for a P-256 key, signed by that key.
         """
-        request = _read_request(request_pem)
-        key = request.public_key()
+        return self._sign_member(request_pem, "agent", device_id, AGENT_DAYS, now)
+
+    def sign_person(self, request_pem: str, role: PersonRole, name: str, now: datetime) -> Issued:
+        """Certifies a person's key for 180 days.
+
+        Raises:
+            ProtocolError: not a signing request for a P-256 key, signed by that key.
+        """
+        return self._sign_member(request_pem, role, name, PERSON_DAYS, now)
+
+    def _sign_member(self, request_pem: str, role: Role, name: str, days: int, now: datetime) -> Issued:
+        key = _read_request(request_pem).public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
-        uri = f"edgerig://{self.fleet_id}/agent/{device_id}"
+        uri = f"edgerig://{self.fleet_id}/{role}/{name}"
         certificate = self._sign(
-            key,
-            device_id,
-            [x509.UniformResourceIdentifier(uri)],
-            ExtendedKeyUsageOID.CLIENT_AUTH,
-            AGENT_DAYS,
-            now,
+            key, name, [x509.UniformResourceIdentifier(uri)], ExtendedKeyUsageOID.CLIENT_AUTH, days, now
         )
         return Issued(
             certificate.public_bytes(serialization.Encoding.PEM),
@@ -230,7 +238,7 @@ def peer_of(uris: Sequence[str]) -> Peer | None:
     if len(found) != 1:
         return None
     fleet_id, role, name = found[0].groups()
-    return Peer(fleet_id, "agent" if role == "agent" else "operator", name)
+    return Peer(fleet_id, cast(Role, role), name)
 
 
 def serial_text(certificate: x509.Certificate) -> str:

@@ -10,8 +10,10 @@ taken out or put back. Knows nothing of leases or of the database.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+from edgerig_controller.fleet.labels import holds
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,25 @@ class Slot:
     cell_index: int
     seed: int
     repeat: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A study that has trials for a device. `owner` is '' for the local operator."""
+
+    study_id: str
+    submission: int
+    priority: int
+    owner: str
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """The open trials of a study: how many, how long each takes, and on which devices they may run."""
+
+    count: int
+    trial_s: float | None
+    device_ids: tuple[str, ...]
 
 
 def run_order(study_digest: str, slots: Sequence[Slot]) -> list[int]:
@@ -48,11 +69,74 @@ def matches(
 ) -> bool:
     """Tells whether a device may run a study that asks for these names, or for all these labels.
 
-    A study that asks for nothing takes any device. A device's own id counts as a label.
+    Each of the labels may be an expression such as `orin and not nx`. A study
+    that asks for nothing takes any device. A device's own id counts as a label.
+
+    Raises:
+        ExpressionError: a label is no expression; planning has checked those of studies.
     """
     if names:
         return device_id in names
-    return set(labels) <= {*device_labels, device_id}
+    present = {*device_labels, device_id}
+    return all(holds(expression, present) for expression in labels)
+
+
+def by_turn(
+    candidates: Sequence[Candidate],
+    open_counts: Mapping[str, int],
+    used_s: Callable[[], Mapping[str, float]],
+) -> list[Candidate]:
+    """Orders studies by whose turn it is: priority, then fair share between people, then age.
+
+    Of equal priority, the person comes first who has fewer devices at work
+    now, then who has used less device time lately (asked for only to break
+    such a tie). The studies of one person are served in the order of submission.
+    """
+    shares = {(item.priority, open_counts.get(item.owner, 0)) for item in candidates}
+    owners = {item.owner for item in candidates}
+    tied = len(owners) > 1 and len(shares) < len({(item.priority, item.owner) for item in candidates})
+    used = used_s() if tied else {}
+    return sorted(
+        candidates,
+        key=lambda item: (
+            -item.priority,
+            open_counts.get(item.owner, 0),
+            used.get(item.owner, 0.0),
+            item.submission,
+        ),
+    )
+
+
+def eta_by_device(busy_s: Mapping[str, float | None], backlogs: Sequence[Backlog]) -> dict[str, float | None]:
+    """Estimates for each device the seconds until nothing is left for it; None where nothing is known.
+
+    `busy_s` is what each present device still has to do on what it runs. Each
+    study's open trials are poured, in the order of service, onto the devices
+    that may run them so that those end together.
+    """
+    ends = dict(busy_s)
+    for backlog in backlogs:
+        devices = [name for name in backlog.device_ids if name in ends]
+        if backlog.count == 0 or not devices:
+            continue
+        known = {name: end for name in devices if (end := ends[name]) is not None}
+        if backlog.trial_s is None or len(known) < len(devices):
+            ends.update(dict.fromkeys(devices))
+        else:
+            ends.update(_poured(known, backlog.count * backlog.trial_s))
+    return ends
+
+
+def _poured(ends: Mapping[str, float], work_s: float) -> dict[str, float]:
+    """Raises the lowest ends to one level until the work is used up."""
+    ordered = sorted(ends.values())
+    level = ordered[0]
+    for index, end in enumerate(ordered):
+        needed = sum(end - lower for lower in ordered[:index])
+        if needed > work_s:
+            break
+        level = end + (work_s - needed) / (index + 1)
+    return {name: max(end, level) for name, end in ends.items()}
 
 
 def eta_s(

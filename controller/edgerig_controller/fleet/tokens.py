@@ -1,4 +1,4 @@
-"""One-time enrolment tokens: 256 random bits, kept only as a hash, bound to a device id.
+"""One-time tokens of devices and people: 256 random bits, kept only as a hash, bound to a name.
 
 Pure but for the source of random bits. Knows nothing of certificates.
 """
@@ -13,11 +13,14 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from edgerig.errors import UsageError
 
 DEFAULT_TTL_S = 1800.0
 MAX_TTL_S = 30 * 86400.0
+# The operator whose certificate lies in the data folder itself.
+LOCAL_OPERATOR = "local"
 _TOKEN_BYTES = 32
 _DEVICE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=-]{0,62}")
@@ -26,13 +29,17 @@ _MAX_LABELS = 64
 
 @dataclass(frozen=True)
 class StoredToken:
-    """A token as the store knows it."""
+    """A token as the store knows it; `subject` is the device id or the person it is for."""
 
     token_id: int
-    device_id: str
+    subject: str
     sha256: str
     expires_unix_s: float
     used: bool
+    # Whether it may replace a certificate that is live.
+    replace: bool = False
+    # viewer or operator; empty for devices.
+    role: str = ""
 
 
 def new_token() -> str:
@@ -46,7 +53,7 @@ def hash_token(token: str) -> str:
 
 
 def find(
-    tokens: Sequence[StoredToken], presented: str, device_id: str, now_unix_s: float
+    tokens: Sequence[StoredToken], presented: str, subject: str, now_unix_s: float
 ) -> tuple[StoredToken | None, str]:
     """Finds the stored token that was presented, or says why it does not count.
 
@@ -60,8 +67,8 @@ def find(
             found = token
     if found is None:
         return None, "the token is not known here"
-    if found.device_id != device_id:
-        return None, "the token was issued for another device id"
+    if found.subject != subject:
+        return None, f"the token was issued for another {'person' if found.role else 'device id'}"
     if found.used:
         return None, "the token was used before"
     if now_unix_s >= found.expires_unix_s:
@@ -81,6 +88,33 @@ def check_device_id(device_id: str) -> str:
             hint="use at most 63 lower-case letters, digits, '.', '_' and '-', such as orin-07",
         )
     return device_id
+
+
+def check_person(name: str) -> str:
+    """Returns the name when it may be a person's.
+
+    Raises:
+        UsageError: it may not; names become part of certificates, and `local` is this machine's own operator.
+    """
+    if _DEVICE_ID.fullmatch(name) is None or name == LOCAL_OPERATOR:
+        raise UsageError(
+            f"{name[:80]!r} cannot name a person.",
+            hint="use at most 63 lower-case letters, digits, '.', '_' and '-'; not 'local'",
+        )
+    return name
+
+
+def check_role(role: str) -> Literal["viewer", "operator"]:
+    """Returns the role when there is such a one.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if role == "viewer":
+        return "viewer"
+    if role == "operator":
+        return "operator"
+    raise UsageError(f"There is no role {role[:40]!r}.", hint="use --role viewer or --role operator")
 
 
 def check_labels(labels: Sequence[str]) -> tuple[str, ...]:

@@ -21,10 +21,10 @@ from edgerig.errors import ProtocolError, StorageError
 from edgerig.v1 import agent_service_pb2 as pb
 from edgerig.v1.agent_service_pb2_grpc import AgentServiceServicer
 from edgerig.v1.attempt_pb2 import AttemptResult, ItemScore
-from edgerig.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
+from edgerig.version import CONTROLLER_CAPABILITIES, PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
 from edgerig_controller.fleet.changes import INVENTORY
 from edgerig_controller.fleet.leases import TTL_S, HeldState, Verdict
-from edgerig_controller.rpc import checks
+from edgerig_controller.rpc import certificates, checks
 from edgerig_controller.rpc.frame import LOCAL_DEVICE, Frame
 from edgerig_controller.rpc.interceptors import Denied
 from edgerig_controller.rpc.peers import certificate_serial, require_peer
@@ -71,11 +71,16 @@ class AgentService(AgentServiceServicer):
         # Bytes per attempt and blob that are being uploaded.
         self._uploads: dict[str, dict[str, int]] = {}
 
-    async def Session(  # noqa: N802
+    async def Session(
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
     ) -> AsyncIterator[pb.SessionResponse]:
         device_id = await self._device(context)
         hello = await _first_hello(request_iterator)
+        serial = certificate_serial(context)
+        # A renewed certificate that is in use ends the one before it.
+        await self._frame.store.ask(
+            lambda store: store.fleet.retire_older(device_id, serial, now_unix_s=self._frame.clock())
+        )
         connection = self._frame.hub.connect(device_id, hello.session_epoch)
         _log.info("%s connected, agent %s", device_id, hello.agent_version[:40])
         yield pb.SessionResponse(
@@ -84,6 +89,7 @@ class AgentService(AgentServiceServicer):
                 protocol_minor=PROTOCOL_MINOR,
                 controller_version=VERSION,
                 fleet_id=self._frame.authority.fleet_id,
+                capabilities=CONTROLLER_CAPABILITIES,
             )
         )
         await self._frame.tell_watchers_of_devices()
@@ -100,7 +106,7 @@ class AgentService(AgentServiceServicer):
                 _log.info("%s disconnected", device_id)
                 await self._frame.tell_watchers_of_devices()
 
-    async def Sync(self, request: pb.SyncRequest, context: Context) -> pb.SyncResponse:  # noqa: N802
+    async def Sync(self, request: pb.SyncRequest, context: Context) -> pb.SyncResponse:
         device_id = await self._device(context)
         checks.check_count(request.held, _MAX_HELD, "held attempts")
         held = [_held(item) for item in request.held]
@@ -130,9 +136,7 @@ class AgentService(AgentServiceServicer):
             )
         return response
 
-    async def AcceptLease(  # noqa: N802
-        self, request: pb.AcceptLeaseRequest, context: Context
-    ) -> pb.AcceptLeaseResponse:
+    async def AcceptLease(self, request: pb.AcceptLeaseRequest, context: Context) -> pb.AcceptLeaseResponse:
         device_id = await self._device(context)
         attempt_id = checks.check_name(request.attempt_id, "attempt_id")
         order = await self._frame.store.ask(
@@ -143,7 +147,7 @@ class AgentService(AgentServiceServicer):
         self._frame.on_leases()
         return pb.AcceptLeaseResponse(granted=order.verdict == "continue", reason=order.reason)
 
-    async def StartAttempt(  # noqa: N802
+    async def StartAttempt(
         self, request: pb.StartAttemptRequest, context: Context
     ) -> pb.StartAttemptResponse:
         device_id = await self._device(context)
@@ -163,7 +167,7 @@ class AgentService(AgentServiceServicer):
         verdict = pb.VERDICT_CONTINUE if order.verdict == "continue" else pb.VERDICT_CANCEL
         return pb.StartAttemptResponse(verdict=verdict, reason=order.reason)
 
-    async def CommitResult(  # noqa: N802
+    async def CommitResult(
         self, request: pb.CommitResultRequest, context: Context
     ) -> pb.CommitResultResponse:
         device_id = await self._device(context)
@@ -194,11 +198,10 @@ class AgentService(AgentServiceServicer):
             files = [(file.path, file.sha256) for file in request.manifest.files]
             frame.traces.remember(committed.study_id, request.attempt_id, files)
         await frame.announce([committed.study_id])
+        frame.on_result()
         return pb.CommitResultResponse(outcome=_OUTCOME[committed.outcome], reason=committed.reason)
 
-    async def PutChunk(  # noqa: N802
-        self, request: pb.PutChunkRequest, context: Context
-    ) -> pb.PutChunkResponse:
+    async def PutChunk(self, request: pb.PutChunkRequest, context: Context) -> pb.PutChunkResponse:
         device_id = await self._device(context)
         attempt_id = checks.check_name(request.attempt_id, "attempt_id")
         if len(request.data) > CHUNK_BYTES:
@@ -215,9 +218,7 @@ class AgentService(AgentServiceServicer):
         )
         return pb.PutChunkResponse(stored_bytes=state.stored_bytes, complete=state.complete)
 
-    async def GetChunk(  # noqa: N802
-        self, request: pb.GetChunkRequest, context: Context
-    ) -> pb.GetChunkResponse:
+    async def GetChunk(self, request: pb.GetChunkRequest, context: Context) -> pb.GetChunkResponse:
         device_id = await self._device(context)
         size_bytes = self._frame.blobs.size_bytes(request.sha256)
         if not 0 <= request.offset_bytes <= size_bytes:
@@ -229,7 +230,7 @@ class AgentService(AgentServiceServicer):
         )
         return pb.GetChunkResponse(data=data, size_bytes=size_bytes)
 
-    async def ReportInventory(  # noqa: N802
+    async def ReportInventory(
         self, request: pb.ReportInventoryRequest, context: Context
     ) -> pb.ReportInventoryResponse:
         device_id = await self._device(context)
@@ -240,12 +241,29 @@ class AgentService(AgentServiceServicer):
         frame.changes.touch(INVENTORY)
         return pb.ReportInventoryResponse()
 
+    async def RenewCertificate(
+        self, request: pb.RenewCertificateRequest, context: Context
+    ) -> pb.RenewCertificateResponse:
+        device_id = await self._device(context)
+        return await certificates.renew(self._frame, device_id, certificate_serial(context), request)
+
+    async def Probe(
+        self,
+        request: pb.ProbeRequest,
+        context: Context,
+    ) -> pb.ProbeResponse:
+        await self._device(context)
+        return await certificates.probe(self._frame, certificate_serial(context))
+
     async def _device(self, context: Context) -> str:
-        """Returns the caller's device id; its certificate must be the newest of that device."""
+        """Returns the caller's device id; its certificate must be one that counts."""
         peer = require_peer(context, self._frame.authority.fleet_id, "agent")
         serial = certificate_serial(context)
-        if not await self._frame.store.ask(lambda store: store.certificate_live(serial, peer.name)):
-            raise Denied(f"The certificate of {peer.name} was replaced or is not known here.")
+        fault = await self._frame.store.ask(
+            lambda store: store.fleet.certificate_fault(serial, peer.name, now_unix_s=self._frame.clock())
+        )
+        if fault:
+            raise Denied(fault)
         return peer.name
 
     async def _hear(self, device_id: str, requests: AsyncIterator[pb.SessionRequest]) -> None:
@@ -309,11 +327,7 @@ async def _first_hello(requests: AsyncIterator[pb.SessionRequest]) -> pb.Hello:
         raise ProtocolError("A session begins with Hello.") from error
     if first.WhichOneof("signal") != "hello":
         raise ProtocolError("A session begins with Hello.")
-    if first.hello.protocol_major != PROTOCOL_MAJOR:
-        raise ProtocolError(
-            f"The agent speaks protocol {first.hello.protocol_major}, this controller {PROTOCOL_MAJOR}.",
-            hint=f"install edgerig {VERSION} on the device",
-        )
+    checks.check_protocol(first.hello)
     return first.hello
 
 

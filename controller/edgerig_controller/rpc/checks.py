@@ -9,13 +9,16 @@ from pathlib import PurePosixPath
 
 from edgerig import documents
 from edgerig.errors import ProtocolError
+from edgerig.v1.agent_service_pb2 import Hello
 from edgerig.v1.attempt_pb2 import Manifest
+from edgerig.version import OLDEST_MINOR, PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
 from edgerig_controller.data.blobs import is_sha256
 
 RESULT_KIND = "attempt"
 # Bytes that all files of one attempt may have together.
 ATTEMPT_QUOTA_BYTES = 1024**3
 _MAX_FILES = 1000
+_MAX_CAPABILITIES = 100
 _MAX_PATH_CHARS = 300
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TEXT_MAX_CHARS = 200
@@ -51,6 +54,28 @@ def check_count(items: Sequence[object], limit: int, what: str) -> None:
     """
     if len(items) > limit:
         raise ProtocolError(f"{len(items)} {what} are more than the {limit} allowed.")
+
+
+def check_protocol(hello: Hello) -> None:
+    """Refuses an agent of another protocol, or of one older than the minor before ours.
+
+    A newer minor is let in: it looks at our capabilities and holds back.
+
+    Raises:
+        ProtocolError: neither side would understand the other.
+    """
+    if hello.protocol_major != PROTOCOL_MAJOR:
+        raise ProtocolError(
+            f"The agent speaks protocol {hello.protocol_major}, this controller {PROTOCOL_MAJOR}.",
+            hint=f"install edgerig {VERSION} on the device",
+        )
+    if hello.protocol_minor < OLDEST_MINOR:
+        raise ProtocolError(
+            f"The agent speaks protocol {PROTOCOL_MAJOR}.{hello.protocol_minor}, this controller serves "
+            f"{PROTOCOL_MAJOR}.{OLDEST_MINOR} to {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}.",
+            hint=f"install edgerig {VERSION} on the device",
+        )
+    check_count(hello.capabilities, _MAX_CAPABILITIES, "capabilities")
 
 
 def check_manifest(manifest: Manifest, sha256: str, attempt_id: str) -> None:

@@ -1,7 +1,6 @@
 """ControlService: what people and their programs ask of the controller.
 
-Only operators' certificates are let in. Every change is committed before the
-reply; agents are told afterwards.
+Every change is committed before the reply; agents are told afterwards.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -22,23 +20,24 @@ from edgerig.v1.control_service_pb2_grpc import ControlServiceServicer
 from edgerig.version import VERSION
 from edgerig_controller.fleet import tokens
 from edgerig_controller.rpc import progress
-from edgerig_controller.rpc.catalogs import Target, choose, wait_for_local_facts
+from edgerig_controller.rpc.callers import caller
+from edgerig_controller.rpc.catalogs import wait_for_local_facts
+from edgerig_controller.rpc.fleet import refusals
 from edgerig_controller.rpc.frame import Frame
-from edgerig_controller.rpc.peers import require_peer
-from edgerig_controller.study.plan import local_catalog, prepare
-from edgerig_controller.study.prepared import PreparedStudy
+from edgerig_controller.rpc.planning import plan_for_fleet
+from edgerig_controller.store.studies import Terms
 
 _log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+MAX_PRIORITY = 10
+
 
 class ControlService(ControlServiceServicer):
-    """Serves the operators of one fleet.
+    """Serves the people of one fleet; who may call what is `rpc.gate`'s.
 
-    `addresses` returns (enroll, agents) as devices reach them. With
-    `trust_loopback` no certificate is asked for: a listener that only this
-    machine reaches, and only when somebody asked for it.
+    `addresses` returns (enroll, agents) as devices reach them.
     """
 
     def __init__(
@@ -47,19 +46,16 @@ class ControlService(ControlServiceServicer):
         *,
         addresses: Callable[[], tuple[str, str]],
         stop: Callable[[], None],
-        trust_loopback: bool = False,
     ) -> None:
         self._frame = frame
         self._addresses = addresses
         self._stop = stop
-        self._trust_loopback = trust_loopback
 
-    async def GetStatus(  # noqa: N802
+    async def GetStatus(
         self,
-        request: pb.GetStatusRequest,  # noqa: ARG002
+        request: pb.GetStatusRequest,
         context: Context,
     ) -> pb.GetStatusResponse:
-        self._admit(context)
         rows = await self._frame.store.ask(lambda store: store.devices())
         load = await self._frame.store.ask(lambda store: store.fleet_load())
         connected = self._frame.hub.connected()
@@ -79,15 +75,14 @@ class ControlService(ControlServiceServicer):
             open_trial_count=load.open_trial_count,
         )
 
-    async def SubmitStudy(  # noqa: N802
-        self, request: pb.SubmitStudyRequest, context: Context
-    ) -> pb.SubmitStudyResponse:
-        self._admit(context)
+    async def SubmitStudy(self, request: pb.SubmitStudyRequest, context: Context) -> pb.SubmitStudyResponse:
         frame = self._frame
         await wait_for_local_facts(frame)
         async with frame.planning:
             try:
-                prepared = await self._prepare(request)
+                prepared = await plan_for_fleet(
+                    frame, request.yaml, origin=request.origin or "study", folder=request.folder
+                )
             except StudyProblems as error:
                 return pb.SubmitStudyResponse(
                     problems=[
@@ -96,8 +91,11 @@ class ControlService(ControlServiceServicer):
                     ]
                 )
             now_unix_s = frame.clock()
+            terms = Terms(owner=caller().owner, priority=_priority(request.priority))
             row, attached, reused_count = await frame.store.ask(
-                lambda store: store.create_study(prepared, reuse=request.reuse, now_unix_s=now_unix_s)
+                lambda store: store.create_study(
+                    prepared, reuse=request.reuse, now_unix_s=now_unix_s, terms=terms
+                )
             )
             if attached:
                 # Coming back to a study restarts what died in it.
@@ -111,10 +109,9 @@ class ControlService(ControlServiceServicer):
             reused_count=reused_count,
         )
 
-    async def WatchStudy(  # noqa: N802
+    async def WatchStudy(
         self, request: pb.WatchStudyRequest, context: Context
     ) -> AsyncIterator[pb.WatchStudyResponse]:
-        self._admit(context)
         frame = self._frame
         sent: pb.WatchStudyResponse | None = None
         while sent is None or not sent.finished:
@@ -122,17 +119,14 @@ class ControlService(ControlServiceServicer):
             current = await frame.store.ask(lambda store: store.progress(request.study_id))
             load = await frame.store.ask(lambda store: store.fleet_load())
             rows = await frame.store.ask(lambda store: store.devices())
-            message = progress.message(current, load, rows, frame.hub.connected(), frame.hub.refusals())
+            message = progress.message(current, load, rows, frame.hub.connected(), await refusals(frame))
             if message != sent:
                 yield message
                 sent = message
             if not message.finished:
                 await frame.changes.wait(request.study_id, seen)
 
-    async def CancelStudy(  # noqa: N802
-        self, request: pb.CancelStudyRequest, context: Context
-    ) -> pb.CancelStudyResponse:
-        self._admit(context)
+    async def CancelStudy(self, request: pb.CancelStudyRequest, context: Context) -> pb.CancelStudyResponse:
         frame = self._frame
         cancelled = await frame.store.ask(
             lambda store: store.cancel_study(request.study_id, now_unix_s=frame.clock())
@@ -142,10 +136,7 @@ class ControlService(ControlServiceServicer):
         await frame.announce([request.study_id])
         return pb.CancelStudyResponse(cancelled_count=cancelled.cancelled_count)
 
-    async def ResumeStudy(  # noqa: N802
-        self, request: pb.ResumeStudyRequest, context: Context
-    ) -> pb.ResumeStudyResponse:
-        self._admit(context)
+    async def ResumeStudy(self, request: pb.ResumeStudyRequest, context: Context) -> pb.ResumeStudyResponse:
         frame = self._frame
         count = await frame.store.ask(
             lambda store: store.resume_study(request.study_id, now_unix_s=frame.clock())
@@ -154,10 +145,7 @@ class ControlService(ControlServiceServicer):
         await frame.wake_idle()
         return pb.ResumeStudyResponse(requeued_count=count)
 
-    async def DeleteStudy(  # noqa: N802
-        self, request: pb.DeleteStudyRequest, context: Context
-    ) -> pb.DeleteStudyResponse:
-        self._admit(context)
+    async def DeleteStudy(self, request: pb.DeleteStudyRequest, context: Context) -> pb.DeleteStudyResponse:
         frame = self._frame
         async with frame.planning, frame.committing:
             before = await frame.store.ask(lambda store: store.referenced_blobs())
@@ -169,10 +157,9 @@ class ControlService(ControlServiceServicer):
         await frame.announce([request.study_id])
         return pb.DeleteStudyResponse(freed_bytes=freed_bytes)
 
-    async def CollectGarbage(  # noqa: N802
+    async def CollectGarbage(
         self, request: pb.CollectGarbageRequest, context: Context
     ) -> pb.CollectGarbageResponse:
-        self._admit(context)
         frame = self._frame
         async with frame.planning, frame.committing:
             orphans = await frame.store.ask(lambda store: store.orphans())
@@ -189,10 +176,7 @@ class ControlService(ControlServiceServicer):
             attempt_bytes=orphans.file_bytes,
         )
 
-    async def AddDevice(  # noqa: N802
-        self, request: pb.AddDeviceRequest, context: Context
-    ) -> pb.AddDeviceResponse:
-        self._admit(context)
+    async def AddDevice(self, request: pb.AddDeviceRequest, context: Context) -> pb.AddDeviceResponse:
         frame = self._frame
         device_id = tokens.check_device_id(request.device_id)
         labels = tokens.check_labels(request.labels)
@@ -206,6 +190,7 @@ class ControlService(ControlServiceServicer):
                 token_sha256=tokens.hash_token(token),
                 expires_unix_s=now_unix_s + ttl_s,
                 now_unix_s=now_unix_s,
+                replace=request.replace,
             )
         )
         enroll_address, agents_address = self._addresses()
@@ -216,49 +201,13 @@ class ControlService(ControlServiceServicer):
             agents_address=agents_address,
         )
 
-    async def Shutdown(  # noqa: N802
+    async def Shutdown(
         self,
-        request: pb.ShutdownRequest,  # noqa: ARG002
+        request: pb.ShutdownRequest,
         context: Context,
     ) -> pb.ShutdownResponse:
-        self._admit(context)
         self._stop()
         return pb.ShutdownResponse()
-
-    def _admit(self, context: Context) -> None:
-        if not self._trust_loopback:
-            require_peer(context, self._frame.authority.fleet_id, "operator")
-
-    async def _prepare(self, request: pb.SubmitStudyRequest) -> PreparedStudy:
-        """Plans for the device that the study asks for, in a thread of its own."""
-        folder = Path(request.folder)
-        if not folder.is_absolute():
-            raise UsageError(f"The study's folder {request.folder[:200]!r} is not an absolute path.")
-        rows = await self._frame.store.ask(lambda store: store.devices())
-        durations = await self._frame.store.ask(lambda store: store.trial_durations())
-        connected = self._frame.hub.connected()
-        guess = choose(rows, connected, None)
-        if guess is None:
-            guess = Target(await asyncio.to_thread(local_catalog), None, None)
-
-        def plan(target: Target) -> PreparedStudy:
-            return prepare(
-                request.yaml,
-                origin=request.origin or "study",
-                folder=folder,
-                blobs=self._frame.blobs,
-                catalog=target.catalog,
-                device_memory_bytes=target.memory_bytes,
-                accelerator=target.accelerator,
-                durations=durations.get,
-            )
-
-        prepared = await asyncio.to_thread(plan, guess)
-        exact = choose(rows, connected, prepared.devices)
-        if exact is None:
-            # No device of the study has said what it is: its memory is unknown.
-            exact = Target(guess.catalog, None, None)
-        return prepared if exact == guess else await asyncio.to_thread(plan, exact)
 
     def _remove_files(self, study_id: str, hashes: set[str]) -> int:
         freed_bytes = sum(self._frame.blobs.delete(sha256) for sha256 in hashes)
@@ -279,3 +228,11 @@ class ControlService(ControlServiceServicer):
             for sha256, _ in unused:
                 self._frame.blobs.delete(sha256)
         return len(unused), sum(size_bytes for _, size_bytes in unused)
+
+
+def _priority(priority: int) -> int:
+    if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        raise UsageError(
+            f"A priority of {priority} cannot be.", hint=f"use --priority {-MAX_PRIORITY} to {MAX_PRIORITY}"
+        )
+    return priority

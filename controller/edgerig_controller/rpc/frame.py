@@ -36,6 +36,8 @@ class Frame:
     changes: Changes = field(default_factory=Changes)
     # Called whenever leases or the number of active studies may have changed.
     on_leases: Callable[[], None] = lambda: None
+    # Called when a result was committed or what people want of devices has changed.
+    on_result: Callable[[], None] = lambda: None
     # Planning puts blobs that nothing refers to yet; garbage collection must wait for it.
     planning: asyncio.Lock = field(default_factory=asyncio.Lock)
     # A commit checks that its blobs are there; they must not go before it is done.

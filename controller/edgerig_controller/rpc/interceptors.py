@@ -53,6 +53,13 @@ _CLASSES: dict[str, type[EdgerigError]] = {kind.__name__: kind for kind, _ in _S
 class Denied(Exception):  # noqa: N818 - it is an answer, not an accident
     """The caller is not who may ask this. Becomes PERMISSION_DENIED."""
 
+    def __init__(self, message: str, *, hint: str = "", who: str = "", role: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+        # Who was refused, where that is known.
+        self.who = who
+        self.role = role
+
 
 class Activity(Protocol):
     """Counts calls that keep an embedded controller alive."""
@@ -60,6 +67,14 @@ class Activity(Protocol):
     def enter(self) -> None: ...
 
     def leave(self) -> None: ...
+
+
+class Gate(Protocol):
+    """Decides who is let in, and keeps the record of it."""
+
+    async def admit(self, method: str, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None: ...
+
+    async def note_failure(self, method: str, request: Any, error: Exception) -> None: ...
 
 
 def to_status(error: EdgerigError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
@@ -82,8 +97,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> EdgerigError:
 class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
     """Wraps every method of a server."""
 
-    def __init__(self, activity: Activity | None = None) -> None:
+    def __init__(self, activity: Activity | None = None, gate: Gate | None = None) -> None:
         self._activity = activity
+        self._gate = gate
 
     async def intercept_service(
         self,
@@ -111,8 +127,10 @@ class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             with self._counted():
                 try:
+                    await self._admit(name, request, context)
                     return await method(request, context)
                 except Exception as error:  # noqa: BLE001 - the boundary to the peer
+                    await self._note(name, request, error)
                     await _answer(error, name, context)
 
         return call
@@ -121,12 +139,22 @@ class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             with self._counted():
                 try:
+                    await self._admit(name, request, context)
                     async for message in method(request, context):
                         yield message
                 except Exception as error:  # noqa: BLE001 - the boundary to the peer
+                    await self._note(name, request, error)
                     await _answer(error, name, context)
 
         return call
+
+    async def _admit(self, name: str, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        if self._gate is not None:
+            await self._gate.admit(name, request, context)
+
+    async def _note(self, name: str, request: Any, error: Exception) -> None:
+        if self._gate is not None and not isinstance(error, grpc.aio.AbortError):
+            await self._gate.note_failure(name, request, error)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -144,9 +172,10 @@ async def _answer(error: Exception, method: str, context: grpc.aio.ServicerConte
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, Denied):
-        _log.warning("%s: denied: %s", method, error)
+        _log.warning("%s: denied to %s: %s", method, context.peer(), error)
+        details = f"{error}\nNext: {error.hint}" if error.hint else str(error)
         await context.abort(
-            grpc.StatusCode.PERMISSION_DENIED, str(error), ((CLASS_KEY, ProtocolError.__name__),)
+            grpc.StatusCode.PERMISSION_DENIED, details, ((CLASS_KEY, ProtocolError.__name__),)
         )
     if isinstance(error, EdgerigError):
         code, details, metadata = to_status(error)

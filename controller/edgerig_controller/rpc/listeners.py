@@ -19,11 +19,14 @@ from edgerig.errors import UsageError
 from edgerig.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 from edgerig.v1.control_service_pb2_grpc import add_ControlServiceServicer_to_server
 from edgerig.v1.enroll_service_pb2_grpc import add_EnrollServiceServicer_to_server
+from edgerig.v1.fleet_service_pb2_grpc import add_FleetServiceServicer_to_server
 from edgerig_controller.fleet.identity import KeyPair
 from edgerig_controller.rpc.agents import AgentService
 from edgerig_controller.rpc.control import ControlService
 from edgerig_controller.rpc.enroll import EnrollService
+from edgerig_controller.rpc.fleet import FleetService
 from edgerig_controller.rpc.frame import Frame
+from edgerig_controller.rpc.gate import PeopleGate
 from edgerig_controller.rpc.interceptors import Activity, Guard
 
 _LOOPBACK = "127.0.0.1"
@@ -75,20 +78,30 @@ async def open_listeners(
         name = _bracketed(advertise)
         return f"{name}:{listeners.enroll_port}", f"{name}:{listeners.agents_port}"
 
+    def people_addresses() -> tuple[str, str]:
+        name = _bracketed(advertise)
+        return f"{name}:{listeners.enroll_port}", f"{name}:{listeners.control_port}"
+
     # The CA stands in the chain so that a device can compare it with the hash it was told.
     chain = server_pair.certificate_pem + frame.authority.ca_pem
     pairs = [(server_pair.key_pem, chain)]
     mutual = grpc.ssl_server_credentials(pairs, frame.authority.ca_pem, require_client_auth=True)
     one_sided = grpc.ssl_server_credentials(pairs)
     control = ControlService(frame, addresses=addresses, stop=stop)
+    fleet = FleetService(frame, addresses=people_addresses)
+
+    def add_people_services(_service: Any, server: grpc.aio.Server) -> None:
+        add_ControlServiceServicer_to_server(control, server)
+        add_FleetServiceServicer_to_server(fleet, server)
+
     listeners.control_port = await _open(
         listeners,
-        add_ControlServiceServicer_to_server,
-        control,
+        add_people_services,
+        None,
         host,
         ports.control,
         mutual,
-        [Guard(activity)],
+        [Guard(activity, PeopleGate(frame))],
     )
     listeners.agents_port = await _open(
         listeners,
@@ -109,15 +122,14 @@ async def open_listeners(
         [Guard()],
     )
     if insecure_loopback:
-        open_control = ControlService(frame, addresses=addresses, stop=stop, trust_loopback=True)
         listeners.insecure_control_port = await _open(
             listeners,
-            add_ControlServiceServicer_to_server,
-            open_control,
+            add_people_services,
+            None,
             _LOOPBACK,
             0,
             None,
-            [Guard(activity)],
+            [Guard(activity, PeopleGate(frame, trust_loopback=True))],
         )
     return listeners
 

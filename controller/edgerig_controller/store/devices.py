@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from edgerig.errors import UsageError
 from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig_controller.fleet.tokens import StoredToken
 from edgerig_controller.store import tables
+from edgerig_controller.store.administration import note_facts
+from edgerig_controller.store.certificates import live_serials
 from edgerig_controller.store.events import record_event
 
 
@@ -37,8 +40,18 @@ def add_device(
     token_sha256: str,
     expires_unix_s: float,
     now_unix_s: float,
+    replace: bool = False,
 ) -> None:
-    """Makes a device known, or changes its labels, and replaces its unused tokens by this one."""
+    """Makes a device known, or changes its labels, and replaces its unused tokens by this one.
+
+    Raises:
+        UsageError: the device is enrolled and its certificate is not to be replaced.
+    """
+    if not replace and live_serials(session, device_id, now_unix_s):
+        raise UsageError(
+            f"Device {device_id} is enrolled, and its certificate is valid.",
+            hint=f"edgerig device add {device_id} --replace (the device in use then loses its identity)",
+        )
     device = session.get(tables.Device, device_id)
     if device is None:
         device = tables.Device(
@@ -60,7 +73,11 @@ def add_device(
     )
     session.add(
         tables.EnrollToken(
-            device_id=device_id, sha256=token_sha256, expires_unix_s=expires_unix_s, used_unix_s=None
+            device_id=device_id,
+            sha256=token_sha256,
+            expires_unix_s=expires_unix_s,
+            used_unix_s=None,
+            replace=replace,
         )
     )
     record_event(session, now_unix_s, "device_added", device_id=device_id, detail=", ".join(labels))
@@ -69,7 +86,14 @@ def add_device(
 def stored_tokens(session: Session) -> list[StoredToken]:
     """Lists all tokens, used ones too: a reused one is refused with the reason."""
     return [
-        StoredToken(row.token_id, row.device_id, row.sha256, row.expires_unix_s, row.used_unix_s is not None)
+        StoredToken(
+            row.token_id,
+            row.device_id,
+            row.sha256,
+            row.expires_unix_s,
+            row.used_unix_s is not None,
+            row.replace,
+        )
         for row in session.scalars(select(tables.EnrollToken))
     ]
 
@@ -97,7 +121,7 @@ def record_certificate(
     session.execute(
         update(tables.Certificate)
         .where(tables.Certificate.device_id == device_id, tables.Certificate.revoked_unix_s.is_(None))
-        .values(revoked_unix_s=now_unix_s)
+        .values(revoked_unix_s=now_unix_s, revoked_reason="the device was enrolled anew")
     )
     session.add(
         tables.Certificate(
@@ -112,17 +136,12 @@ def record_certificate(
     return True
 
 
-def certificate_live(session: Session, serial: str, device_id: str) -> bool:
-    """Tells whether a certificate was issued here to this device and not replaced since."""
-    row = session.get(tables.Certificate, serial)
-    return row is not None and row.device_id == device_id and row.revoked_unix_s is None
-
-
 def store_facts(session: Session, device_id: str, facts: DeviceFacts, *, now_unix_s: float) -> None:
     """Replaces the stored facts of a device."""
     device = session.get_one(tables.Device, device_id)
     if device.environment_digest != facts.environment_digest:
         record_event(session, now_unix_s, "environment", device_id=device_id, detail=facts.environment_digest)
+    note_facts(session, device_id, facts, now_unix_s)
     device.facts = facts.SerializeToString(deterministic=True)
     device.facts_unix_s = now_unix_s
     device.environment_digest = facts.environment_digest

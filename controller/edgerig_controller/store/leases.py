@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_controller.fleet import leases
 from edgerig_controller.fleet.leases import OPEN, Answer, HeldState, Lease, Policy, Verdict
-from edgerig_controller.fleet.schedule import matches
 from edgerig_controller.store import tables
+from edgerig_controller.store.dispatch import next_trial
 from edgerig_controller.store.events import record_event
 from edgerig_controller.store.progress import release_trial, settle, written_result
 from edgerig_controller.store.rows import AttemptState
@@ -163,7 +163,7 @@ def next_offer(
         lease = leases.offer_again(load(row), now_unix_s, policy)
         _store(row, lease)
         return Offer(lease, _document(session.get_one(tables.Trial, row.trial_id)))
-    trial = _next_trial(session, device_id)
+    trial = next_trial(session, device_id, now_unix_s)
     if trial is None:
         return None
     trial.epoch += 1
@@ -288,29 +288,6 @@ def _order(
     answer = leases.held(load(row), device_id, item.epoch, item.state, now_unix_s, policy)
     apply(session, row, answer, now_unix_s=now_unix_s, policy=policy, touched=touched)
     return Order(item.attempt_id, answer.verdict, answer.reason)
-
-
-def _next_trial(session: Session, device_id: str) -> tables.Trial | None:
-    device = session.get(tables.Device, device_id)
-    if device is None:
-        return None
-    studies = session.execute(
-        select(tables.Study.study_id, tables.Study.device_names, tables.Study.device_labels)
-        .where(tables.Study.state == "active")
-        .order_by(tables.Study.submission)
-    ).all()
-    for study_id, names, labels in studies:
-        if not matches(names, labels, device_id, device.labels):
-            continue
-        trial = session.scalars(
-            select(tables.Trial)
-            .where(tables.Trial.study_id == study_id, tables.Trial.state == "queued")
-            .order_by(tables.Trial.position)
-            .limit(1)
-        ).first()
-        if trial is not None:
-            return trial
-    return None
 
 
 def _open_of(session: Session, device_id: str) -> Sequence[tables.Attempt]:

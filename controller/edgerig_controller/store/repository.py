@@ -26,6 +26,7 @@ from edgerig_controller.store import devices as device_store
 from edgerig_controller.store import garbage, leases, reads, results, watch
 from edgerig_controller.store import studies as study_store
 from edgerig_controller.store.engine import open_engine, open_readonly_engine
+from edgerig_controller.store.fleet import FleetStore
 from edgerig_controller.store.rows import AttemptRow, CellRow, MeasurementRow, ScoreRow, StudyRow, TrialRow
 from edgerig_controller.study.prepared import PreparedStudy
 
@@ -46,6 +47,8 @@ class Repository:
         self._engine = engine
         self._path = path
         self._policy = policy or Policy()
+        # Devices as people run them, people and the audit.
+        self.fleet = FleetStore(self._write, self._read)
         self._new_id = new_id
 
     @classmethod
@@ -127,11 +130,18 @@ class Repository:
     # Studies
 
     def create_study(
-        self, prepared: PreparedStudy, *, reuse: bool, now_unix_s: float
+        self,
+        prepared: PreparedStudy,
+        *,
+        reuse: bool,
+        now_unix_s: float,
+        terms: study_store.Terms | None = None,
     ) -> tuple[StudyRow, bool, int]:
         """Registers a study; returns it, whether it was there before, and its reused trials."""
         with self._write() as session:
-            created = study_store.create_study(session, prepared, reuse=reuse, now_unix_s=now_unix_s)
+            created = study_store.create_study(
+                session, prepared, reuse=reuse, now_unix_s=now_unix_s, terms=terms
+            )
             session.flush()
             row = reads.find_study(session, prepared.digest)
         return row, created.attached, created.reused_count
@@ -246,6 +256,7 @@ class Repository:
         token_sha256: str,
         expires_unix_s: float,
         now_unix_s: float,
+        replace: bool = False,
     ) -> None:
         """Makes a device known and issues it a new one-time token."""
         with self._write() as session:
@@ -256,6 +267,7 @@ class Repository:
                 token_sha256=token_sha256,
                 expires_unix_s=expires_unix_s,
                 now_unix_s=now_unix_s,
+                replace=replace,
             )
 
     def stored_tokens(self) -> list[StoredToken]:
@@ -275,10 +287,6 @@ class Repository:
                 not_after_unix_s=not_after_unix_s,
                 now_unix_s=now_unix_s,
             )
-
-    def certificate_live(self, serial: str, device_id: str) -> bool:
-        """Tells whether a certificate was issued here and not replaced since."""
-        return self._read(lambda session: device_store.certificate_live(session, serial, device_id))
 
     def store_facts(self, device_id: str, facts: DeviceFacts, *, now_unix_s: float) -> None:
         """Replaces the facts of a device."""

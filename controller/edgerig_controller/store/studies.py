@@ -62,7 +62,19 @@ class Cancelled:
     held: tuple[Lease, ...]
 
 
-def create_study(session: Session, prepared: PreparedStudy, *, reuse: bool, now_unix_s: float) -> Created:
+@dataclass(frozen=True)
+class Terms:
+    """Under which terms a study runs; `owner` '' is this machine's own operator."""
+
+    owner: str = ""
+    priority: int = 0
+    # '' or `golden`.
+    purpose: str = ""
+
+
+def create_study(
+    session: Session, prepared: PreparedStudy, *, reuse: bool, now_unix_s: float, terms: Terms | None = None
+) -> Created:
     """Registers a study with its cells and trials, or finds the one with the same digest.
 
     Cells that fit nowhere get their results at once. With `reuse`, identical
@@ -72,7 +84,7 @@ def create_study(session: Session, prepared: PreparedStudy, *, reuse: bool, now_
     if existing is not None:
         return Created(existing.study_id, True, _reused_count(session, existing.study_id))
     study_id = prepared.digest[:STUDY_ID_CHARS]
-    _insert_study(session, study_id, prepared, now_unix_s)
+    _insert_study(session, study_id, prepared, terms or Terms(), now_unix_s)
     reused = _reusable(session, prepared.trials, prepared.devices) if reuse else {}
     unfit = _unfitting(prepared)
     _insert_trials(session, study_id, prepared, reused, unfit)
@@ -194,7 +206,9 @@ def _queue_again(session: Session, trial_ids: list[str]) -> None:
     )
 
 
-def _insert_study(session: Session, study_id: str, prepared: PreparedStudy, now_unix_s: float) -> None:
+def _insert_study(
+    session: Session, study_id: str, prepared: PreparedStudy, terms: Terms, now_unix_s: float
+) -> None:
     newest = session.scalar(select(func.max(tables.Study.submission))) or 0
     session.add(
         tables.Study(
@@ -214,6 +228,9 @@ def _insert_study(session: Session, study_id: str, prepared: PreparedStudy, now_
             ],
             device_names=list(prepared.devices.names),
             device_labels=list(prepared.devices.labels),
+            owner=terms.owner,
+            priority=terms.priority,
+            purpose=terms.purpose,
         )
     )
     session.flush()

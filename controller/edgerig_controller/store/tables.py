@@ -293,6 +293,8 @@ class DeviceIntent(Base):
     document: Mapped[bytes] = mapped_column(LargeBinary)
     applied_unix_s: Mapped[float]
     applied_by: Mapped[str]
+    # Why the device is blocked: it is not what is declared. Kept, so that leasing need not parse facts.
+    mismatch: Mapped[str]
 
 
 class DeviceAdmin(Base):

@@ -26,6 +26,7 @@ from edgerig.v1.attempt_pb2 import ItemScore, Manifest
 from edgerig.v1.control_service_pb2_grpc import ControlServiceStub
 from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig.v1.enroll_service_pb2_grpc import EnrollServiceStub
+from edgerig.v1.fleet_service_pb2_grpc import FleetServiceStub
 from edgerig.v1.trial_pb2 import FileRef
 from edgerig_controller import home as homes
 from edgerig_controller.data.blobs import BlobStore
@@ -73,6 +74,11 @@ class Rig:
             yield ControlServiceStub(channel)
 
     @asynccontextmanager
+    async def fleet(self, pair: KeyPair | None = None) -> AsyncIterator[Any]:
+        async with self.channel(self.listeners.control_port, pair or self.operator()) as channel:
+            yield FleetServiceStub(channel)
+
+    @asynccontextmanager
     async def agent(self, pair: KeyPair) -> AsyncIterator[Any]:
         async with self.channel(self.listeners.agents_port, pair) as channel:
             yield AgentServiceStub(channel)
@@ -90,16 +96,21 @@ class Rig:
         )
         return grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=CLIENT_OPTIONS)
 
-    async def add_device(self, device_id: str = "local", labels: tuple[str, ...] = ("local",)) -> str:
+    async def add_device(
+        self, device_id: str = "local", labels: tuple[str, ...] = ("local",), *, replace: bool = False
+    ) -> str:
         """Asks for a token."""
         async with self.control() as stub:
-            request = control.AddDeviceRequest(device_id=device_id, labels=labels)
+            request = control.AddDeviceRequest(device_id=device_id, labels=labels, replace=replace)
             response: control.AddDeviceResponse = await stub.AddDevice(request, timeout=PATIENCE_S)
         return response.token
 
-    async def enrolled(self, device_id: str = "local", labels: tuple[str, ...] = ("local",)) -> KeyPair:
+    async def enrolled(
+        self, device_id: str = "local", labels: tuple[str, ...] = ("local",), *, replace: bool = False
+    ) -> KeyPair:
         """Enrolls a device and lets it report what it is."""
-        pair = await self.enroll_with(await self.add_device(device_id, labels), device_id)
+        token = await self.add_device(device_id, labels, replace=replace)
+        pair = await self.enroll_with(token, device_id)
         async with self.agent(pair) as stub:
             facts = DeviceFacts(environment_digest=ENVIRONMENT, memory_bytes=8 * 2**30)
             await stub.ReportInventory(agents.ReportInventoryRequest(facts=facts), timeout=PATIENCE_S)
@@ -130,6 +141,7 @@ async def running(folder: Path, clock: Clock | None = None) -> AsyncIterator[Rig
     home = Home(folder)
     homes.prepare(home)
     authority = identity.open_authority(home.ca_dir, identity.utc_now())
+    identity.ensure_operator(home.ca_dir, authority, "local", identity.utc_now())
     blobs = BlobStore(home.blobs_dir)
     clock = clock or Clock()
     frame = Frame(

@@ -89,7 +89,7 @@ async def test_enrolling_anew_ends_the_old_certificate_and_its_stream(rig: Rig) 
         session = stub.Session(timeout=PATIENCE_S)
         await session.write(agents.SessionRequest(hello=agents.Hello(protocol_major=1)))
         assert (await session.read()).WhichOneof("signal") == "welcome"
-        await rig.enrolled()
+        await rig.enrolled(replace=True)
         assert await session.read() is grpc.aio.EOF
         code, _ = await refused(stub.Sync(SYNC, timeout=PATIENCE_S))
     assert code is grpc.StatusCode.PERMISSION_DENIED

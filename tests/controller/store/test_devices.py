@@ -6,6 +6,10 @@ from edgerig_controller.store.repository import Repository
 from tests.controller.store.building import T0, add_device, create, study, take
 
 
+def fault(repository: Repository, serial: str, device_id: str) -> str:
+    return repository.fleet.certificate_fault(serial, device_id, now_unix_s=T0)
+
+
 def test_a_device_is_listed_with_labels_and_facts(repository: Repository) -> None:
     add_device(repository, "orin", labels=["lab", "orin"])
     rows = {row.device_id: row for row in repository.devices()}
@@ -23,7 +27,7 @@ def test_a_device_that_was_only_added_is_not_enrolled(repository: Repository) ->
 def test_a_new_token_replaces_the_unused_one(repository: Repository) -> None:
     for token in ("first", "second"):
         repository.add_device("nano", [], token_sha256=token, expires_unix_s=T0, now_unix_s=T0)
-    assert [item.sha256 for item in repository.stored_tokens() if item.device_id == "nano"] == ["second"]
+    assert [item.sha256 for item in repository.stored_tokens() if item.subject == "nano"] == ["second"]
 
 
 def test_a_token_certifies_once(repository: Repository) -> None:
@@ -32,22 +36,24 @@ def test_a_token_certifies_once(repository: Repository) -> None:
 
     def certify(serial: str) -> bool:
         return repository.record_certificate(
-            "nano", token_id=token_id, serial=serial, not_after_unix_s=T0, now_unix_s=T0
+            "nano", token_id=token_id, serial=serial, not_after_unix_s=T0 + 1, now_unix_s=T0
         )
 
     assert certify("s1")
     assert not certify("s2")
-    assert repository.certificate_live("s1", "nano")
-    assert not repository.certificate_live("s2", "nano")
-    assert not repository.certificate_live("s1", "orin")
+    assert fault(repository, "s1", "nano") == ""
+    assert fault(repository, "s2", "nano")
+    assert fault(repository, "s1", "orin")
 
 
 def test_a_new_certificate_ends_the_older_one(repository: Repository) -> None:
-    repository.add_device("local", [], token_sha256="again", expires_unix_s=T0, now_unix_s=T0)
+    repository.add_device("local", [], token_sha256="again", expires_unix_s=T0, now_unix_s=T0, replace=True)
     token_id = next(item.token_id for item in repository.stored_tokens() if item.sha256 == "again")
-    repository.record_certificate("local", token_id=token_id, serial="s2", not_after_unix_s=T0, now_unix_s=T0)
-    assert not repository.certificate_live("local-1", "local")
-    assert repository.certificate_live("s2", "local")
+    repository.record_certificate(
+        "local", token_id=token_id, serial="s2", not_after_unix_s=T0 + 1, now_unix_s=T0
+    )
+    assert fault(repository, "local-1", "local")
+    assert fault(repository, "s2", "local") == ""
 
 
 def test_only_blobs_of_an_open_attempts_study_may_be_read(repository: Repository) -> None:

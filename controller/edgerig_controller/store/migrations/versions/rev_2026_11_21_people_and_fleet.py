@@ -51,6 +51,7 @@ def _devices() -> None:
         sa.Column("document", sa.LargeBinary(), nullable=False),
         sa.Column("applied_unix_s", sa.Double(), nullable=False),
         sa.Column("applied_by", sa.Text(), nullable=False),
+        sa.Column("mismatch", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("device_id", name="pk_device_intent"),
     )
     op.create_table(

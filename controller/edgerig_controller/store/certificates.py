@@ -1,0 +1,143 @@
+"""The certificates of devices: which count, renewing, retiring, revoking.
+
+Every function works inside the caller's transaction. Knows nothing of how
+certificates are signed.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from edgerig.errors import NotFoundError
+from edgerig_controller.store import tables
+from edgerig_controller.store.events import record_event
+
+
+def live_serials(session: Session, device_id: str, now_unix_s: float) -> list[str]:
+    """Lists the serials of a device's certificates that are neither revoked nor expired, oldest first."""
+    return list(
+        session.scalars(
+            select(tables.Certificate.serial)
+            .where(
+                tables.Certificate.device_id == device_id,
+                tables.Certificate.revoked_unix_s.is_(None),
+                tables.Certificate.not_after_unix_s > now_unix_s,
+            )
+            .order_by(tables.Certificate.issued_unix_s)
+        )
+    )
+
+
+def certificate_fault(session: Session, serial: str, device_id: str, now_unix_s: float) -> str:
+    """Says why a certificate does not count; '' when it does.
+
+    TLS looks at the dates once, at the handshake; a connection may outlive them.
+    """
+    row = session.get(tables.Certificate, serial)
+    if row is None or row.device_id != device_id:
+        return f"The certificate of {device_id} is not known here."
+    if row.revoked_unix_s is not None:
+        return f"The certificate of {device_id} was revoked: {row.revoked_reason or 'it was replaced'}."
+    if row.not_after_unix_s <= now_unix_s:
+        return f"The certificate of {device_id} has expired."
+    return ""
+
+
+def end_unix_s(session: Session, serial: str) -> float:
+    """Returns when a certificate ends."""
+    return session.get_one(tables.Certificate, serial).not_after_unix_s
+
+
+def renew_certificate(
+    session: Session,
+    device_id: str,
+    *,
+    old_serial: str,
+    serial: str,
+    not_after_unix_s: float,
+    now_unix_s: float,
+) -> None:
+    """Adds a renewed certificate beside the one that asked for it.
+
+    One that was issued before and never used (its answer was lost) gives way,
+    so that a device has two certificates at most.
+    """
+    _revoke(session, device_id, now_unix_s, "it was renewed again", keep=old_serial)
+    session.add(
+        tables.Certificate(
+            serial=serial,
+            device_id=device_id,
+            issued_unix_s=now_unix_s,
+            not_after_unix_s=not_after_unix_s,
+            revoked_unix_s=None,
+        )
+    )
+    record_event(
+        session, now_unix_s, "certificate_renewed", device_id=device_id, detail=f"{old_serial} by {serial}"
+    )
+
+
+def retire_older(session: Session, device_id: str, serial: str, now_unix_s: float) -> int:
+    """Ends the certificates of a device that are older than the one it has just used."""
+    row = session.get_one(tables.Certificate, serial)
+    return _revoke(
+        session,
+        device_id,
+        now_unix_s,
+        "a newer one is in use",
+        keep=serial,
+        issued_before_unix_s=row.issued_unix_s,
+    )
+
+
+def revoke(session: Session, device_id: str, serial: str, reason: str, *, now_unix_s: float) -> list[str]:
+    """Ends one certificate of a device, or all of them with '' for the serial, and its unused tokens.
+
+    Raises:
+        NotFoundError: there is no such device, or it has no such certificate.
+    """
+    if session.get(tables.Device, device_id) is None:
+        raise NotFoundError(f"There is no device {device_id}.", hint="edgerig devices")
+    serials = live_serials(session, device_id, now_unix_s)
+    if serial:
+        if serial not in serials:
+            raise NotFoundError(f"Device {device_id} has no live certificate {serial}.")
+        serials = [serial]
+    session.execute(
+        update(tables.Certificate)
+        .where(tables.Certificate.serial.in_(serials))
+        .values(revoked_unix_s=now_unix_s, revoked_reason=reason)
+    )
+    if not serial:
+        session.execute(
+            delete(tables.EnrollToken).where(
+                tables.EnrollToken.device_id == device_id, tables.EnrollToken.used_unix_s.is_(None)
+            )
+        )
+    for item in serials:
+        record_event(
+            session, now_unix_s, "certificate_revoked", device_id=device_id, detail=f"{item}: {reason}"
+        )
+    return serials
+
+
+def _revoke(
+    session: Session,
+    device_id: str,
+    now_unix_s: float,
+    reason: str,
+    *,
+    keep: str,
+    issued_before_unix_s: float | None = None,
+) -> int:
+    query = update(tables.Certificate).where(
+        tables.Certificate.device_id == device_id,
+        tables.Certificate.revoked_unix_s.is_(None),
+        tables.Certificate.serial != keep,
+    )
+    if issued_before_unix_s is not None:
+        query = query.where(tables.Certificate.issued_unix_s <= issued_before_unix_s)
+    done = session.execute(query.values(revoked_unix_s=now_unix_s, revoked_reason=reason))
+    count: int = done.rowcount  # type: ignore[attr-defined]
+    return count

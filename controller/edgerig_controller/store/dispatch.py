@@ -1,0 +1,84 @@
+"""Which trial a device gets next: its standing, whose turn it is, the order within a study.
+
+Works inside the caller's transaction; the rules are those of `fleet.schedule`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from edgerig_controller.fleet.leases import OPEN
+from edgerig_controller.fleet.schedule import Candidate, by_turn, matches
+from edgerig_controller.store import tables
+from edgerig_controller.store.administration import standing
+
+# Device time that was used longer ago no longer counts against its user.
+_SHARE_WINDOW_S = 86400.0
+
+
+def next_trial(session: Session, device_id: str, now_unix_s: float) -> tables.Trial | None:
+    """Returns the queued trial that this device runs next; None when there is none or it may not work."""
+    device = session.get(tables.Device, device_id)
+    if device is None:
+        return None
+    place = standing(session, device_id, now_unix_s)
+    if place.refusal() and place.refusal("golden"):
+        return None
+    for candidate in _candidates(session, device, only_golden=bool(place.refusal()), now_unix_s=now_unix_s):
+        trial = session.scalars(
+            select(tables.Trial)
+            .where(tables.Trial.study_id == candidate.study_id, tables.Trial.state == "queued")
+            .order_by(tables.Trial.position)
+            .limit(1)
+        ).first()
+        if trial is not None:
+            return trial
+    return None
+
+
+def _candidates(
+    session: Session, device: tables.Device, *, only_golden: bool, now_unix_s: float
+) -> list[Candidate]:
+    query = select(
+        tables.Study.study_id,
+        tables.Study.submission,
+        tables.Study.priority,
+        tables.Study.owner,
+        tables.Study.device_names,
+        tables.Study.device_labels,
+    ).where(tables.Study.state == "active")
+    if only_golden:
+        query = query.where(tables.Study.purpose == "golden")
+    found = [
+        Candidate(study_id, submission, priority, owner)
+        for study_id, submission, priority, owner, names, labels in session.execute(query)
+        if matches(names, labels, device.device_id, device.labels)
+    ]
+    if len({item.owner for item in found}) < 2:
+        return by_turn(found, {}, dict)
+    return by_turn(found, _open_counts(session), lambda: _used_s(session, now_unix_s))
+
+
+def _open_counts(session: Session) -> dict[str, int]:
+    """Counts the devices that work for each person now."""
+    rows = session.execute(
+        select(tables.Study.owner, func.count())
+        .join(tables.Trial, tables.Trial.study_id == tables.Study.study_id)
+        .join(tables.Attempt, tables.Attempt.trial_id == tables.Trial.trial_id)
+        .where(tables.Attempt.state.in_(OPEN))
+        .group_by(tables.Study.owner)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _used_s(session: Session, now_unix_s: float) -> dict[str, float]:
+    """Sums the device seconds of each person's attempts that ended within the window."""
+    rows = session.execute(
+        select(tables.Study.owner, func.sum(tables.Attempt.ended_unix_s - tables.Attempt.began_unix_s))
+        .join(tables.Trial, tables.Trial.study_id == tables.Study.study_id)
+        .join(tables.Attempt, tables.Attempt.trial_id == tables.Trial.trial_id)
+        .where(tables.Attempt.ended_unix_s > now_unix_s - _SHARE_WINDOW_S)
+        .group_by(tables.Study.owner)
+    )
+    return {owner: used or 0.0 for owner, used in rows}

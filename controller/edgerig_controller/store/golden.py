@@ -1,0 +1,179 @@
+"""Golden trials in the database: which results wait for a judgement, and what it was.
+
+Works inside the caller's transaction; how a figure is judged is
+`fleet.health`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from edgerig_controller.fleet import health
+from edgerig_controller.fleet.administration import GOLDEN
+from edgerig_controller.store import tables
+from edgerig_controller.store.administration import set_health
+
+# Energy and latency: what a change of cooling, power mode, clocks or memory moves first.
+FIGURES = frozenset({"energy_j", "power_mean_w", "ttft_s", "tpot_s", "decode_tokens_per_s", "step_s"})
+_STATISTICS = frozenset({"sum", "mean", "p50", "ratio"})
+# Thirteen years of daily trials; reading stays bounded.
+_SERIES_MAX = 5000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of one golden trial."""
+
+    device_id: str
+    attempt_id: str
+    # good, quarantined, or '' while the baseline is learnt
+    state: str
+    reason: str
+
+
+def last_golden(session: Session) -> dict[str, float]:
+    """Returns when a golden study of each device was last submitted, by device id."""
+    rows = session.execute(
+        select(tables.Study.device_names, func.max(tables.Study.created_unix_s))
+        .where(tables.Study.purpose == GOLDEN)
+        .group_by(tables.Study.device_names)
+    )
+    return {names[0]: created for names, created in rows if names}
+
+
+def open_golden(session: Session) -> set[str]:
+    """Returns the devices whose golden study has not ended."""
+    rows = session.scalars(
+        select(tables.Study.device_names).where(
+            tables.Study.purpose == GOLDEN, tables.Study.state == "active"
+        )
+    )
+    return {names[0] for names in rows if names}
+
+
+def judge_new(session: Session, *, now_unix_s: float) -> list[Judged]:
+    """Judges the golden results that were committed since the last time, the oldest first."""
+    waiting = session.scalars(
+        select(tables.Result)
+        .join(tables.Trial, tables.Trial.trial_id == tables.Result.trial_id)
+        .join(tables.Study, tables.Study.study_id == tables.Trial.study_id)
+        .outerjoin(
+            tables.Event,
+            (tables.Event.attempt_id == tables.Result.attempt_id) & (tables.Event.kind == "golden"),
+        )
+        .where(
+            tables.Study.purpose == GOLDEN,
+            tables.Result.canonical,
+            tables.Event.event_id.is_(None),
+        )
+        .order_by(tables.Result.result_id)
+    ).all()
+    return [_judge(session, row, now_unix_s) for row in waiting]
+
+
+def _judge(session: Session, result: tables.Result, now_unix_s: float) -> Judged:
+    attempt = session.get_one(tables.Attempt, result.attempt_id)
+    device_id = attempt.device_id
+    faults: list[str] = []
+    learning = False
+    if result.status != "ok":
+        ended = result.failure_class or result.status
+        faults.append(f"the golden trial ended as {ended}: {result.failure_message[:200]}")
+    else:
+        for point in _points(session, result):
+            judgement = health.judge([*_series(session, device_id, result, point), point.value or 0.0])
+            learning |= judgement.verdict == "learning"
+            _store_point(session, device_id, result, point, judgement, now_unix_s)
+            if judgement.verdict == "drifted":
+                faults.append(f"{_figure(point)}: {judgement.detail}")
+    known = session.get(tables.Device, device_id) is not None
+    if faults:
+        state, reason = "quarantined", "; ".join(faults)
+    elif learning or result.status != "ok":
+        state, reason = "", "the baseline is being learnt"
+    else:
+        state, reason = "good", "the golden trial is within its limits"
+    if known:
+        if state == "quarantined":
+            set_health(session, device_id, "quarantined", reason, now_unix_s=now_unix_s)
+        elif state == "good":
+            set_health(session, device_id, "good", reason, now_unix_s=now_unix_s)
+    # The mark by which a result is not judged again.
+    session.execute(
+        insert(tables.Event).values(
+            at_unix_s=now_unix_s,
+            kind="golden",
+            study_id="",
+            attempt_id=result.attempt_id,
+            device_id=device_id,
+            detail=f"{state or 'learning'}: {reason}"[:2000],
+        )
+    )
+    return Judged(device_id, result.attempt_id, state, reason)
+
+
+def _points(session: Session, result: tables.Result) -> Sequence[tables.Measurement]:
+    return session.scalars(
+        select(tables.Measurement)
+        .where(
+            tables.Measurement.result_id == result.result_id,
+            tables.Measurement.name.in_(FIGURES),
+            tables.Measurement.statistic.in_(_STATISTICS),
+            tables.Measurement.value.is_not(None),
+        )
+        .order_by(tables.Measurement.position)
+    ).all()
+
+
+def _series(
+    session: Session, device_id: str, result: tables.Result, point: tables.Measurement
+) -> list[float]:
+    """Returns the earlier values of this figure: same device, same sensor, same software."""
+    row = session.get(tables.DeviceHealth, device_id)
+    after = row.baseline_after_unix_s if row is not None else 0.0
+    values = session.scalars(
+        select(tables.HealthPoint.value)
+        .where(
+            tables.HealthPoint.device_id == device_id,
+            tables.HealthPoint.figure == _figure(point),
+            tables.HealthPoint.source == point.source,
+            tables.HealthPoint.environment_digest == result.environment_digest,
+            tables.HealthPoint.at_unix_s > after,
+            # What has drifted is evidence of a fault, not of what is normal.
+            tables.HealthPoint.verdict != "drifted",
+        )
+        .order_by(tables.HealthPoint.point_id)
+        .limit(_SERIES_MAX)
+    )
+    return list(values)
+
+
+def _store_point(
+    session: Session,
+    device_id: str,
+    result: tables.Result,
+    point: tables.Measurement,
+    judgement: health.Judgement,
+    now_unix_s: float,
+) -> None:
+    session.execute(
+        insert(tables.HealthPoint).values(
+            device_id=device_id,
+            attempt_id=result.attempt_id,
+            at_unix_s=now_unix_s,
+            figure=_figure(point),
+            source=point.source,
+            environment_digest=result.environment_digest,
+            value=point.value,
+            verdict=judgement.verdict,
+            detail=judgement.detail,
+        )
+    )
+
+
+def _figure(point: tables.Measurement) -> str:
+    return "/".join((point.name, point.phase or "attempt", point.statistic))
