@@ -72,11 +72,11 @@ class Device(NamedTuple):
 
     library: Any
     handle: Any
-    index: int
+    number: int
 
     def source(self, name: str) -> str:
         """Returns how a channel of this GPU is called."""
-        return f"nvml:{self.index}:{name}"
+        return f"nvml:{self.number}:{name}"
 
 
 def fast(device: Device) -> list[Query]:
