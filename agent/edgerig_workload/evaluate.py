@@ -6,16 +6,19 @@ are kept in memory and reported when the evaluation is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-from edgerig_workload.events import bounded
+from edgerig_workload.events import Events, bounded
 from edgerig_workload.faults import WorkerFault
-from edgerig_workload.infer.generate import StopRule, generate, stop_rule
-from edgerig_workload.learn.context import Context, Learned, Prompt, Questions
+from edgerig_workload.infer.generate import generate, stop_rule
+from edgerig_workload.learn.context import Context, Learned, Prompt, Questions, Worder
 from edgerig_workload.models import Loaded
 from edgerig_workload.tasks.items import Item
-from edgerig_workload.tasks.metrics import score
+from edgerig_workload.tasks.metrics import corpus
+from edgerig_workload.tasks.metrics import score as item_score
 from edgerig_workload.tasks.prompts import read_answer
 
 # Rows generated together, and their prompt tokens with padding: long prompts go in
@@ -25,51 +28,88 @@ BATCH_ROWS = 16
 BATCH_TOKENS = 4096
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The items as score events in the order of the data, and the figures of all of them together."""
+
+    items: Sequence[dict[str, Any]]
+    metrics: Mapping[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean item score."""
+        return sum(item["score"] for item in self.items) / len(self.items)
+
+
 def evaluate(context: Context, learned: Learned) -> None:
-    """Score all items and emit one event each, in the order of the data.
+    """Score all items as a phase of the attempt and report them.
 
     Raises:
         WorkerFault: of class precondition, where an answer leaves no room for a prompt.
     """
-    questions, loaded = context.questions, context.loaded
-    assert questions is not None
-    most_tokens = loaded.max_tokens - questions.spec.answer_tokens
+    with context.marks.phase("evaluate"):
+        with context.marks.phase("retrieve") if learned.retrieves else nullcontext():
+            prompts = _prompts(context, learned.word)
+        scored = _scored(context, prompts)
+    report(context.events, scored)
+
+
+def score(context: Context, word: Worder) -> Scored:
+    """Score all items inside a phase of the caller.
+
+    Raises:
+        WorkerFault: of class precondition, where an answer leaves no room for a prompt.
+    """
+    return _scored(context, _prompts(context, word))
+
+
+def report(events: Events, scored: Scored, point: int = 0) -> None:
+    """Emit one event an item and one a metric, all of them marked with a point of the training budget."""
+    marked = {"point": point} if point else {}
+    for item in scored.items:
+        events.emit("score", {**item, **marked})
+    for name, value in scored.metrics.items():
+        events.emit("metric", {"name": name, "value": value, **marked})
+
+
+def _prompts(context: Context, word: Worder) -> list[Prompt]:
+    assert context.questions is not None, "only trials with a task are evaluated"
+    most_tokens = _most_tokens(context.loaded, context.questions)
+    return [word(item, most_tokens) for item in context.questions.items]
+
+
+def _most_tokens(loaded: Loaded, questions: Questions) -> int:
+    # The decoder has a context of its own.
     if loaded.encoder_decoder:
-        most_tokens = loaded.max_tokens
+        return loaded.max_tokens
+    most_tokens = loaded.max_tokens - questions.spec.answer_tokens
     if most_tokens < 1:
         raise WorkerFault(
             "precondition",
             f"answers of {questions.spec.answer_tokens} tokens leave no room for a prompt in the model's "
-            f"context of {loaded.max_tokens}",
+            f"context of {loaded.max_tokens}: set a smaller answer_tokens",
         )
-    with context.marks.phase("evaluate"):
-        if learned.retrieves:
-            with context.marks.phase("retrieve"):
-                prompts = _prompts(questions, learned, most_tokens)
-        else:
-            prompts = _prompts(questions, learned, most_tokens)
-        scores = _scores(loaded, questions, prompts, stop_rule(loaded))
-    for event in scores:
-        context.events.emit("score", event)
+    return most_tokens
 
 
-def _prompts(questions: Questions, learned: Learned, most_tokens: int) -> list[Prompt]:
-    return [learned.word(item, most_tokens) for item in questions.items]
-
-
-def _scores(
-    loaded: Loaded, questions: Questions, prompts: Sequence[Prompt], stop: StopRule
-) -> list[dict[str, Any]]:
+def _scored(context: Context, prompts: Sequence[Prompt]) -> Scored:
+    questions, loaded = context.questions, context.loaded
+    assert questions is not None
     ids = [loaded.encode(prompt.text) for prompt in prompts]
     # Prompts of like length go together, which keeps padding small.
     order = sorted(range(len(ids)), key=lambda place: (len(ids[place]), place))
-    events: dict[int, dict[str, Any]] = {}
+    stop = stop_rule(loaded)
+    outputs: dict[int, str] = {}
     for places in batches(order, [len(prompt) for prompt in ids]):
         rows = generate(loaded, [ids[place] for place in places], questions.spec.answer_tokens, stop.ends)
         for place, row in zip(places, rows, strict=True):
-            output = read_answer(questions.spec, loaded.decode(row))
-            events[place] = _event(questions, questions.items[place], prompts[place], output, len(ids[place]))
-    return [events[place] for place in range(len(ids))]
+            outputs[place] = read_answer(questions.spec, loaded.decode(row))
+    items = [
+        _event(questions, item, prompts[place], outputs[place], len(ids[place]))
+        for place, item in enumerate(questions.items)
+    ]
+    said = [outputs[place] for place in range(len(items))]
+    return Scored(items, corpus(questions.spec, said, [item.output for item in questions.items]))
 
 
 def batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -88,7 +128,7 @@ def _event(questions: Questions, item: Item, prompt: Prompt, output: str, token_
     return {
         "item_id": item.id,
         "user_id": item.user,
-        "score": score(questions.spec, output, item.output),
+        "score": item_score(questions.spec, output, item.output),
         "output": bounded(output),
         "expected": bounded(item.output),
         "retrieved_count": prompt.retrieved_count,

@@ -19,6 +19,7 @@ from edgerig_workload.catalog import COMPRESSIONS, METHODS
 from edgerig_workload.events import Events
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.limits import limit_memory
+from edgerig_workload.meter import Meter
 from edgerig_workload.phases import Marks
 from edgerig_workload.protocol import Rules, rules_of
 from edgerig_workload.trial import Trial
@@ -43,6 +44,7 @@ class Attempt:
     marks: Marks
     began_mono_ns: int
     sleep: Callable[[float], None] = time.sleep
+    meter: Meter | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -137,7 +139,7 @@ class Attempt:
         from edgerig_workload.learn.context import Context
 
         trial = self.trial
-        context = Context(trial, loaded, questions, self.marks, self.events, self.folders.out)
+        context = Context(trial, loaded, questions, self.marks, self.events, self.folders.out, self.meter)
         learned = method(trial.method.kind)(context)
         self.facts |= learned.facts
         if trial.inference.requests:

@@ -15,6 +15,7 @@ from pathlib import Path
 from edgerig_workload import catalog, faults, limits, trial
 from edgerig_workload.events import Pipe
 from edgerig_workload.frame import Attempt, Folders
+from edgerig_workload.meter import SharedMeter
 from edgerig_workload.phases import Marks, ProcResidentSet, enum_name
 
 
@@ -30,16 +31,20 @@ def main(argv: Sequence[str] | None = None, *, began_mono_ns: int | None = None)
         Pipe(arguments.event_fd),
         Folders(arguments.model, arguments.data, arguments.out),
         began,
+        arguments.meter_fd,
     )
 
 
-def run(trial_path: Path, events: Pipe, folders: Folders, began_mono_ns: int) -> int:
+def run(
+    trial_path: Path, events: Pipe, folders: Folders, began_mono_ns: int, meter_fd: int | None = None
+) -> int:
     """Carry out a trial; its events end with `done` or with `failure`."""
     marks = Marks(events, ProcResidentSet())
     attempt: Attempt | None = None
     try:
         parsed = trial.load(trial_path)
         attempt = Attempt(parsed, folders, events, marks, began_mono_ns)
+        attempt.meter = None if meter_fd is None else SharedMeter(meter_fd)
         attempt.run()
     except BrokenPipeError:
         # Nobody is left to hear of it.
@@ -75,5 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     run_parser.add_argument("--event-fd", type=int, default=1, help="open descriptor for event lines")
     run_parser.add_argument("--model", type=Path, help="folder of the model")
     run_parser.add_argument("--data", type=Path, help="task data, JSON lines")
+    run_parser.add_argument("--meter-fd", type=int, help="open descriptor of the live energy meter")
     run_parser.add_argument("--out", type=Path, required=True, help="folder for what the method produces")
     return parser

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -19,6 +20,8 @@ from edgerig_workload.catalog import COMPRESSIONS, METHODS
 from edgerig_workload.faults import WorkerFault
 
 TRIAL_BYTES = 16 * 1024 * 1024
+POINTS_MOST = 1000
+HELD_OUT_MOST = 0.5
 # Numbers of the worker's windows that a trial may set in place of its protocol's.
 OVERRIDES = ("idle_s", "warmup_most", "block_s", "block_requests", "sustained_s")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -47,12 +50,20 @@ class Choice:
 
 @dataclass(frozen=True)
 class TrainBudget:
-    """Stop rules of training, whichever comes first; 0 means not limited by it."""
+    """Stop rules of training, whichever comes first; 0 means not limited by it.
+
+    At each share of `points` training pauses and is evaluated. `patience_points` such points
+    in a row without a lower loss on the held-out share of the pairs end it; 0 = never.
+    """
 
     samples: int = 0
     tokens: int = 0
     steps: int = 0
     duration_s: float = 0.0
+    energy_j: float = 0.0
+    points: tuple[float, ...] = ()
+    patience_points: int = 0
+    held_out_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,14 @@ class _Fields:
             return 0
         return int(value)
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        values = self._content.get(name, [])
+        found = [_as_number(value) for value in values] if isinstance(values, list) else [None]
+        if len(found) > POINTS_MOST or None in found:
+            self._problems.append(f"{self._place}.{name} must be a list of at most {POINTS_MOST} numbers")
+            return ()
+        return tuple(float(value) for value in found if value is not None)
+
     def number(self, name: str) -> float:
         value = _as_number(self._content.get(name, 0))
         if value is None or value < 0:
@@ -142,12 +161,6 @@ def parse(document: Any) -> Trial:
     problems: list[str] = []
     fields = _Fields(document, "trial", problems)
     budgets = fields.inner("budgets")
-    train = budgets.inner("train")
-    if train.number("energy_j") > 0:
-        problems.append(
-            "trial.budgets.train.energy_j: the worker reads no power sensor and cannot stop by energy; "
-            "give samples, tokens, steps or duration_s"
-        )
     inference = fields.inner("inference")
     trial = Trial(
         protocol=_protocol(fields.raw("protocol"), problems),
@@ -156,12 +169,7 @@ def parse(document: Any) -> Trial:
         method=_choice("method", fields.raw("method"), METHODS, problems),
         compression=_choice("compression", fields.raw("compression"), COMPRESSIONS, problems),
         history=fields.integer("history", least=-1),
-        train=TrainBudget(
-            train.integer("samples"),
-            train.integer("tokens"),
-            train.integer("steps"),
-            train.number("duration_s"),
-        ),
+        train=_train(budgets.inner("train"), problems),
         memory_limit_bytes=int(budgets.inner("attempt").number("memory_bytes")),
         inference=_inference(inference, problems),
         dtype=_dtype(fields.raw("dtype"), problems),
@@ -171,6 +179,27 @@ def parse(document: Any) -> Trial:
     if problems:
         raise WorkerFault("worker_error", "\n".join([f"the trial has {len(problems)} problem(s)", *problems]))
     return trial
+
+
+def _train(fields: _Fields, problems: list[str]) -> TrainBudget:
+    budget = TrainBudget(
+        fields.integer("samples"),
+        fields.integer("tokens"),
+        fields.integer("steps"),
+        fields.number("duration_s"),
+        fields.number("energy_j"),
+        fields.numbers("points"),
+        fields.integer("patience_points"),
+        fields.number("held_out_share"),
+    )
+    points = (0.0, *budget.points, 1.0)
+    if any(later <= earlier for earlier, later in pairwise(points)):
+        problems.append("trial.budgets.train.points must be ascending shares above 0 and below 1")
+    if budget.patience_points and not budget.points:
+        problems.append("trial.budgets.train.patience_points needs points, at which the loss is compared")
+    if budget.held_out_share > HELD_OUT_MOST:
+        problems.append(f"trial.budgets.train.held_out_share must be at most {HELD_OUT_MOST}")
+    return budget
 
 
 def _protocol(value: Any, problems: list[str]) -> ProtocolWord:

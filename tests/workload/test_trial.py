@@ -12,6 +12,7 @@ from edgerig.documents import to_json
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_workload import trial
 from edgerig_workload.faults import WorkerFault
+from edgerig_workload.trial import TrainBudget
 
 
 def problems(document: Any) -> list[str]:
@@ -88,12 +89,39 @@ def test_wrong_parameter_is_told(trial_document: dict[str, Any], parameters: Any
     assert expected in problem
 
 
-def test_budget_of_energy_is_refused_and_not_ignored(trial_document: dict[str, Any]) -> None:
-    trial_document["budgets"]["train"] = {"energy_j": 5.0}
+def test_budget_with_points_and_patience_is_read(trial_document: dict[str, Any]) -> None:
+    trial_document["budgets"]["train"] = {
+        "energy_j": 5,
+        "points": [0.25, 0.5],
+        "patience_points": "2",
+        "held_out_share": 0.2,
+    }
+
+    assert trial.parse(trial_document).train == TrainBudget(
+        energy_j=5.0, points=(0.25, 0.5), patience_points=2, held_out_share=0.2
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [
+        ({"points": [0.5, 0.5]}, "points must be ascending shares"),
+        ({"points": [0.0]}, "points must be ascending shares"),
+        ({"points": [1.0]}, "points must be ascending shares"),
+        ({"points": "half"}, "points must be a list"),
+        ({"points": [0.5, None]}, "points must be a list"),
+        ({"patience_points": 2}, "patience_points needs points"),
+        ({"held_out_share": 0.6}, "held_out_share must be at most 0.5"),
+    ],
+)
+def test_budget_that_cannot_be_followed_is_told(
+    trial_document: dict[str, Any], train: dict[str, Any], expected: str
+) -> None:
+    trial_document["budgets"]["train"] = {"steps": 3, **train}
 
     [problem] = problems(trial_document)
 
-    assert "energy" in problem
+    assert expected in problem
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2", "[" * 100_000])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerig_workload.events import Events
+from edgerig_workload.meter import Meter
 from edgerig_workload.models import Loaded
 from edgerig_workload.phases import Marks
 from edgerig_workload.tasks.items import Item, ProfileItem
@@ -50,6 +51,7 @@ class Context:
     marks: Marks
     events: Events
     out: Path
+    meter: Meter | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ answer token on alone, and the soft-max runs over a few rows at a time.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -38,6 +39,21 @@ def answer_loss(model: Any, batch: Batch) -> float:
         else:
             logits = model(**inputs, use_cache=False).logits[:, first:]
         return _mean(logits.flatten(0, 1), targets[:, first:].flatten())
+
+
+def mean_answer_loss(model: Any, batches: Sequence[Batch]) -> float:
+    """Return the mean loss of the answer tokens of several batches, in nats; NaN where one is not finite."""
+    counts = [_answer_tokens(model, batch) for batch in batches]
+    losses = (answer_loss(model, batch) for batch in batches)
+    total = sum(loss * count for loss, count in zip(losses, counts, strict=True))
+    return total / sum(counts)
+
+
+def _answer_tokens(model: Any, batch: Batch) -> int:
+    labels = batch.inputs["labels"]
+    # A causal model does not predict the token of the first place.
+    predicted = labels if getattr(model.config, "is_encoder_decoder", False) else labels[:, 1:]
+    return int((predicted != IGNORED).sum())
 
 
 def _mean(logits: torch.Tensor, targets: torch.Tensor) -> float:

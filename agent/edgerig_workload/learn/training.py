@@ -16,6 +16,8 @@ class Training:
     steps: list[dict[str, Any]] = field(default_factory=list)
     spent: Spent = field(default_factory=Spent)
     stopped_by: str = ""
+    # The point whose parameters are the result; 0 = those of the end.
+    kept_point: int = 0
 
     def report(self, events: Events) -> None:
         """Emit the steps."""
@@ -29,4 +31,5 @@ class Training:
             "train_token_count": self.spent.tokens,
             "train_duration_s": self.spent.duration_s,
             "train_stopped_by": self.stopped_by,
+            "train_kept_point": self.kept_point,
         }

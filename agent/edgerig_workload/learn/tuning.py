@@ -17,9 +17,10 @@ import torch
 from edgerig_workload.catalog import EXCLUSIONS
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.learn import losses, rag
-from edgerig_workload.learn.budget import is_limited
+from edgerig_workload.learn.budget import is_limited, split
 from edgerig_workload.learn.catalog import RETRIEVING
 from edgerig_workload.learn.context import Context, Learned, Prompt, Worder
+from edgerig_workload.learn.curve import Curve
 from edgerig_workload.learn.estimators import (
     Backpropagation,
     Estimator,
@@ -66,21 +67,31 @@ def learn(context: Context) -> Learned:
     if not is_limited(context.trial.train):
         raise WorkerFault(
             "worker_error",
-            f"method {choice.kind} needs a training budget: samples, tokens, steps or duration_s",
+            f"method {choice.kind} needs a training budget: samples, tokens, steps, duration_s or energy_j",
+        )
+    if context.trial.train.energy_j and context.meter is None:
+        raise WorkerFault(
+            "precondition",
+            "a training budget in joules needs a power sensor that covers a whole board or processor, and "
+            "this device has none that can be read: `edgerig-agent doctor` says why; use duration_s instead",
         )
     _refuse_excluded(choice, context.trial.compression.kind)
     retrieves = choice.kind.startswith(RETRIEVING)
     word = rag.worder(context) if retrieves else bare_worder(context)
     training = Training()
     try:
-        with context.marks.phase("train"):
-            trained = _train(context, training)
+        trained = _train(context, training, word)
     finally:
         # The steps before a failure are part of what happened.
         training.report(context.events)
     with context.marks.phase("checkpoint"):
         artifact_bytes = trained.save(context.out)
-    facts = {"trainable_count": trained.count, "artifact_bytes": artifact_bytes, **training.facts()}
+    facts = {
+        "trainable_count": trained.count,
+        "artifact_bytes": artifact_bytes,
+        **training.facts(),
+        **_energy_facts(context, training),
+    }
     return Learned(_shortened(word, trained.prompt_tokens), retrieves, facts)
 
 
@@ -118,18 +129,51 @@ def build(context: Context) -> TrainableSet:
     )
 
 
-def _train(context: Context, training: Training) -> TrainableSet:
-    choice, model = context.trial.method, context.loaded.model
-    trained = build(context)
-    estimates = choice.text("gradient")
-    engine = _engine(context, trained)
-    loop = _loop(context, trained, engine)
-    # Zeroth-order and forward gradients compare losses, which dropout would make random.
-    model.train(estimates in ("backprop", "checkpointed"))
-    with no_collection(), _running(estimates, model):
-        loop.run(training)
-    model.eval()
-    return trained
+@dataclass(frozen=True)
+class _Run:
+    """A training that is set up: what learns, its loop, and the batches held out of it."""
+
+    trained: TrainableSet
+    loop: Loop
+    held_out: Sequence[Batch]
+
+    def segment(self, context: Context, training: Training, share: float) -> None:
+        """Train until a share of the budget is used, and leave the model in evaluation mode."""
+        model, estimates = context.loaded.model, context.trial.method.text("gradient")
+        # Zeroth-order and forward gradients compare losses, which dropout would make random.
+        model.train(estimates in ("backprop", "checkpointed"))
+        with no_collection(), _running(estimates, model):
+            self.loop.run(training, share)
+        model.eval()
+
+
+def _train(context: Context, training: Training, word: Worder) -> TrainableSet:
+    """Trains from point to point of the budget; each stretch is a window of its own."""
+    shares = (*context.trial.train.points, 1.0)
+    with context.marks.phase("train"):
+        run = _prepare(context)
+        run.segment(context, training, shares[0])
+    shorter = _shortened(word, run.trained.prompt_tokens)
+    curve = Curve(context, training, run.trained, shorter, run.held_out)
+    curve.pause(1)
+    for index, share in enumerate(shares[1:], start=2):
+        if training.stopped_by:
+            break
+        with context.marks.phase("train"):
+            run.segment(context, training, share)
+        curve.pause(index)
+    curve.settle()
+    return run.trained
+
+
+def _energy_facts(context: Context, training: Training) -> dict[str, Any]:
+    if context.meter is None:
+        return {}
+    return {
+        "train_energy_j": training.spent.energy_j,
+        "train_energy_source": context.meter.source,
+        "train_energy_resolution_s": context.meter.resolution_s,
+    }
 
 
 @contextmanager
@@ -167,25 +211,37 @@ def _engine(context: Context, trained: TrainableSet) -> _Engine:
     return _Engine(random if estimates == "forward" else exact, optimiser)
 
 
-def _loop(context: Context, trained: TrainableSet, engine: _Engine) -> Loop:
+def _prepare(context: Context) -> _Run:
     assert context.questions is not None
-    choice, loaded = context.trial.method, context.loaded
+    choice, loaded, budget = context.trial.method, context.loaded, context.trial.train
+    trained = build(context)
+    engine = _engine(context, trained)
     pairs = pooled_pairs(context.questions, context.trial.history)
+    if budget.patience_points and len(pairs) < 2:
+        raise WorkerFault("bad_data", "there is one training pair; patience needs one more, to be held out")
     most_tokens = min(choice.integer("max_tokens"), loaded.max_tokens - trained.prompt_tokens)
     samples = tokenise(loaded, pairs, most_tokens)
+    learnt, held = split(len(samples), budget, context.trial.seed)
+    batch = choice.integer("batch")
 
     def make_batch(places: Sequence[int]) -> Batch:
-        return collate(loaded, [samples[place] for place in places])
+        return collate(loaded, [samples[learnt[place]] for place in places])
 
-    return Loop(
+    loop = Loop(
         estimator=engine.estimator,
         optimiser=engine.optimiser,
         make_batch=make_batch,
-        places=shuffled(len(samples), context.trial.seed),
-        batch=choice.integer("batch"),
-        budget=context.trial.train,
+        places=shuffled(len(learnt), context.trial.seed),
+        batch=batch,
+        budget=budget,
         patience_steps=engine.patience_steps,
+        meter=context.meter,
     )
+    held_out = [
+        collate(loaded, [samples[place] for place in held[first : first + batch]])
+        for first in range(0, len(held), batch)
+    ]
+    return _Run(trained, loop, held_out)
 
 
 def _shortened(word: Worder, taken_tokens: int) -> Worder:

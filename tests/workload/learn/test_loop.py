@@ -34,10 +34,22 @@ class Optimiser:
         self.steps.append(index)
 
 
-def trained(
-    losses: Sequence[float], budget: TrainBudget, patience_steps: int = 0
-) -> tuple[Training, Optimiser]:
-    optimiser, training, clock = Optimiser(), Training(), count(0, 10**9)
+class Meter:
+    """Ten joules a reading."""
+
+    source, resolution_s = "meter", 0.1
+
+    def __init__(self) -> None:
+        self._readings = count(100, 10)
+
+    def energy_j(self) -> float:
+        return float(next(self._readings))
+
+
+def prepared(
+    losses: Sequence[float], budget: TrainBudget, patience_steps: int = 0, meter: Meter | None = None
+) -> tuple[Loop, Optimiser]:
+    optimiser, clock = Optimiser(), count(0, 10**9)
     loop = Loop(
         estimator=Estimator(losses),
         optimiser=optimiser,
@@ -47,7 +59,16 @@ def trained(
         budget=budget,
         patience_steps=patience_steps,
         clock=lambda: next(clock),
+        meter=meter,
     )
+    return loop, optimiser
+
+
+def trained(
+    losses: Sequence[float], budget: TrainBudget, patience_steps: int = 0
+) -> tuple[Training, Optimiser]:
+    training = Training()
+    loop, optimiser = prepared(losses, budget, patience_steps)
     loop.run(training)
     return training, optimiser
 
@@ -63,6 +84,42 @@ def test_duration_is_that_of_the_steps() -> None:
     training, _ = trained([1.0] * 9, TrainBudget(duration_s=3.0))
 
     assert (training.spent.steps, training.stopped_by) == (3, "duration_s")
+
+
+def test_loop_pauses_at_a_share_of_the_budget_and_goes_on_where_it_was() -> None:
+    training = Training()
+    loop, optimiser = prepared([1.0] * 9, TrainBudget(steps=8))
+
+    loop.run(training, 0.25)
+    paused = (training.spent.steps, training.stopped_by)
+    loop.run(training)
+
+    assert paused == (2, "")
+    assert (training.spent.steps, training.stopped_by) == (8, "steps")
+    assert optimiser.steps == list(range(8))
+
+
+def test_a_pause_that_is_over_already_takes_no_step() -> None:
+    training = Training()
+    loop, _ = prepared([1.0] * 9, TrainBudget(steps=4))
+
+    loop.run(training, 0.5)
+    loop.run(training, 0.5)
+
+    assert training.spent.steps == 2
+
+
+def test_energy_ends_training_and_a_pause_costs_none() -> None:
+    """The meter is read at each beginning and after each step: the 10 J between two calls do not count."""
+    training = Training()
+    loop, _ = prepared([1.0] * 9, TrainBudget(energy_j=35.0), meter=Meter())
+
+    loop.run(training, 0.5)
+    paused_j = training.spent.energy_j
+    loop.run(training)
+
+    assert paused_j == 20.0
+    assert (training.spent.steps, training.spent.energy_j, training.stopped_by) == (4, 40.0, "energy_j")
 
 
 def test_every_step_is_applied_in_order() -> None:
