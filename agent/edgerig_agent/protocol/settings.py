@@ -12,6 +12,7 @@ import os
 import select
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,89 @@ class Applied:
     during: str
 
 
+class _Helper:
+    """The helper's process: one line in, one line out, and a last one when its input ends."""
+
+    def __init__(self, command: list[str]) -> None:
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                # Ctrl-C and the end of the attempt's group are not for it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise DeviceError(
+                f"settings need root, and {command[0]} cannot be started: {error}",
+                hint="run the agent as root, or see docs/how-to/doctor.md",
+            ) from error
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._into, self._out = self._process.stdin, self._process.stdout
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def ask(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Sends a request and returns the answer. Raises DeviceError where none comes."""
+        # One that has ended has said why, and that is read below.
+        with suppress(BrokenPipeError):
+            self._into.write(json.dumps(document).encode() + b"\n")
+            self._into.flush()
+        return self._answer()
+
+    def end(self) -> dict[str, Any]:
+        """Ends the input, and returns the last answer once it has ended. Raises DeviceError."""
+        with suppress(BrokenPipeError):
+            self._into.close()
+        try:
+            answer = self._answer()
+            self._process.wait(_ANSWER_S)
+            return answer
+        except subprocess.TimeoutExpired as error:
+            raise DeviceError("the settings helper does not end") from error
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it by force where it lives still; what it noted stays."""
+        with suppress(BrokenPipeError):
+            self._into.close()
+        self._process.kill()
+        self._process.wait()
+        self._out.close()
+
+    def _answer(self) -> dict[str, Any]:
+        ready, _, _ = select.select([self._out], [], [], _ANSWER_S)
+        line = self._out.readline() if ready else b""
+        try:
+            document = json.loads(line)
+        except ValueError as error:
+            reason = "answered with something else" if line else "did not answer"
+            raise DeviceError(
+                f"the settings helper {reason}; setting the device needs root or a rule for sudo",
+                hint="sudo -n true; see docs/how-to/doctor.md",
+            ) from error
+        return document if isinstance(document, dict) else {}
+
+
 class HeldSettings:
     """Settings that are in force until `put_back`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], applied: tuple[Applied, ...]) -> None:
-        self._process = process
+    def __init__(self, helper: _Helper, home: Path, applied: tuple[Applied, ...]) -> None:
+        self._helper = helper
+        self._home = home
         self.applied = applied
 
     def put_back(self) -> str:
         """Has everything put back; returns what could not be, '' for nothing. May be called once."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
         try:
-            answer = _answer(self._process)
-        except DeviceError as error:
-            return error.message
+            answer = self._helper.end()
+        except DeviceError:
+            # It was killed; what it had noted is still there.
+            return restore_stale(self._home)
         return "; ".join(str(problem) for problem in answer.get("failed", ()))
 
 
@@ -78,24 +147,16 @@ def hold(settings: DeviceSettings, home: Path, root: str) -> HeldSettings | None
     request = wanted(settings)
     if not request:
         return None
-    process = _start(_command(home))
-    assert process.stdin is not None
+    helper = _Helper(_command(home))
     try:
-        process.stdin.write(json.dumps({"root": root, "settings": request}).encode() + b"\n")
-        process.stdin.flush()
-    except BrokenPipeError:
-        # It has ended and said why.
-        pass
-    try:
-        answer = _answer(process)
+        answer = helper.ask({"root": root, "settings": request})
     except DeviceError:
-        process.stdin.close()
+        helper.kill()
         raise
     if answer.get("ok"):
-        return HeldSettings(process, tuple(Applied(**one) for one in answer["applied"]))
-    held = HeldSettings(process, ())
+        return HeldSettings(helper, home, tuple(Applied(**one) for one in answer["applied"]))
     problem = f"the device is not set as the trial asks: {answer.get('problem', 'no reason given')}"
-    if process.poll() is None and (left := held.put_back()):
+    if left := HeldSettings(helper, home, ()).put_back():
         problem = f"{problem}; and not put back: {left}"
     raise DeviceError(problem, hint=str(answer.get("hint", "")))
 
@@ -105,24 +166,22 @@ def restore_stale(home: Path) -> str:
 
     Does nothing where nothing was left, or where a living attempt holds its settings.
     """
-    states = [state for state in (home, SHARED_STATE) if (state / RECORD).is_file()]
     problems = []
-    for state in states:
-        process = _start([*_command(home)[:-1], str(state), "--restore"])
-        try:
-            answer = _answer(process)
-        except DeviceError as error:
-            problems.append(error.message)
-            continue
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-        if process.wait(_ANSWER_S) == IN_USE:
-            continue
-        problems += [str(problem) for problem in answer.get("failed", ())]
-        if answer.get("problem"):
-            problems.append(str(answer["problem"]))
+    for state in (home, SHARED_STATE):
+        if (state / RECORD).is_file():
+            problems += _restore(_Helper([*_command(home)[:-1], str(state), "--restore"]))
     return "; ".join(problems)
+
+
+def _restore(helper: _Helper) -> list[str]:
+    try:
+        answer = helper.end()
+    except DeviceError as error:
+        return [error.message]
+    if helper.exit_code == IN_USE:
+        return []
+    problems = [str(problem) for problem in answer.get("failed", ())]
+    return [*problems, str(answer["problem"])] if answer.get("problem") else problems
 
 
 def _command(home: Path) -> list[str]:
@@ -130,36 +189,3 @@ def _command(home: Path) -> list[str]:
         return [sys.executable, *_HELPER, str(home)]
     # -n: a password is never asked for. The rule for sudoers is in docs/how-to/doctor.md.
     return ["sudo", "-n", sys.executable, "-I", *_HELPER, str(SHARED_STATE)]
-
-
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # Ctrl-C and the end of the attempt's group are not for it.
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise DeviceError(
-            f"settings need root, and {command[0]} cannot be started: {error}",
-            hint="run the agent as root, or see docs/how-to/doctor.md",
-        ) from error
-
-
-def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """Waits for one line of the helper. Raises DeviceError where none comes."""
-    assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], _ANSWER_S)
-    line = process.stdout.readline() if ready else b""
-    try:
-        document = json.loads(line)
-    except ValueError as error:
-        reason = "did not answer" if not line else "answered with something else"
-        raise DeviceError(
-            f"the settings helper {reason}; setting the device needs root or a rule for sudo",
-            hint="sudo -n true; see docs/how-to/doctor.md",
-        ) from error
-    return document if isinstance(document, dict) else {}

@@ -61,7 +61,7 @@ class Step:
     words: Callable[[Any], str]
 
 
-def _power_before(place: Place, asked: str) -> dict[str, str]:
+def _power_before(place: Place, asked: str) -> dict[str, Any]:
     mode = read_power_mode(place.root)
     if not mode.kind:
         raise SettingError(
@@ -74,16 +74,20 @@ def _power_before(place: Place, asked: str) -> dict[str, str]:
         )
     if not mode.name:
         raise SettingError("the present power mode cannot be read", "sudo nvpmodel -q")
-    return {"kind": mode.kind, "mode": mode.name}
+    return {"mode": mode.name, "changes": mode.find(asked) != mode.name}
 
 
 def _power_apply(place: Place, asked: str) -> None:
     mode = read_power_mode(place.root)
+    if mode.find(asked) != mode.name:
+        _set_power(place, asked)
+
+
+def _set_power(place: Place, asked: str) -> None:
+    mode = read_power_mode(place.root)
     wanted = mode.find(asked)
     if wanted is None:
         raise SettingError(f"there is no power mode {asked!r}", "sudo nvpmodel -p --verbose")
-    if wanted == mode.name:
-        return
     if mode.kind == PLATFORM:
         _write(f"{place.root.rstrip('/')}/sys/firmware/acpi/platform_profile", wanted)
     else:
@@ -98,7 +102,9 @@ def _power_apply(place: Place, asked: str) -> None:
 
 
 def _power_back(place: Place, before: Any) -> None:
-    _power_apply(place, str(before["mode"]))
+    # Also where the old mode still shows: nvpmodel may have been killed with half of its work done.
+    if before["changes"]:
+        _set_power(place, str(before["mode"]))
 
 
 def _governor_before(place: Place, asked: str) -> dict[str, str]:
