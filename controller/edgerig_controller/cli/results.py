@@ -1,4 +1,4 @@
-"""`edgerig results`, `report` and `export`: what came out of a study."""
+"""`edgerig results` and `export`: what came out of a study."""
 
 from __future__ import annotations
 
@@ -30,30 +30,6 @@ def results(context: Context, study: str) -> None:
 
 @click.command()
 @study_argument
-@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
-@common_options
-def report(context: Context, study: str, folder: Path | None) -> None:
-    """Write the report of STUDY as HTML, Markdown and JSON."""
-    from edgerig_controller.report import render
-    from edgerig_controller.report.build import build
-    from edgerig_controller.report.data import StudyData
-
-    home = context.home
-    with open_store(home) as repository:
-        data = StudyData.load(repository, find(repository, study))
-    found = build(data, now_unix_s=time.time())
-    files = render.write(found, folder or home.report_dir(data.study.study_id))
-    context.out.text(str(files.html))
-    context.out.document(
-        {
-            "study_id": data.study.study_id,
-            "report": files.document(),
-        }
-    )
-
-
-@click.command()
-@study_argument
 @click.option("--to", type=click.Choice(["parquet", "csv", "jsonl"]), required=True, help="Format.")
 @click.option(
     "--out",
@@ -63,7 +39,7 @@ def report(context: Context, study: str, folder: Path | None) -> None:
 )
 @common_options
 def export(context: Context, study: str, to: str, folder: Path | None) -> None:
-    """Write attempts, measurements and scores of STUDY as tables."""
+    """Write attempts, measurements and scores of STUDY as tables, and the study itself as study.json."""
     from edgerig_controller import export as exports
     from edgerig_controller.report.data import StudyData
 

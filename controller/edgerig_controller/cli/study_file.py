@@ -65,11 +65,13 @@ def check(context: Context, file: Path) -> None:
 
 
 @click.command()
+@click.option("--guideline", is_flag=True, help="Print that of guidelines.json instead.")
 @output_options
-def schema(context: Context) -> None:
-    """Print the JSON Schema of study files."""
+def schema(context: Context, guideline: bool) -> None:
+    """Print the JSON Schema of study files, or of guidelines."""
+    from edgerig_controller.guidelines.document import DOCUMENT_SCHEMA
     from edgerig_controller.study.schema import json_schema
 
-    document = json_schema()
+    document = DOCUMENT_SCHEMA if guideline else json_schema()
     context.out.text(json.dumps(document, indent=1, ensure_ascii=False))
     context.out.document({"schema": document})

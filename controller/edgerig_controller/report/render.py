@@ -105,6 +105,7 @@ def environment(*, autoescape: bool) -> jinja2.Environment:
         date=date_words,
         bytes=lambda value: numbers.quantity(value, "B"),
         seconds=lambda value: numbers.quantity(value, "s"),
+        joules=lambda value: numbers.quantity(value, "J"),
         cell=markdown_cell,
         missing=why_missing,
     )

@@ -1,0 +1,160 @@
+"""`edgerig guide`: guidelines from the records of one or several studies."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgerig.errors import EXIT_FAILED, EXIT_OK, EXIT_REJECTED, DataError, UsageError
+from edgerig_controller.cli.options import Context, common_options
+from edgerig_controller.cli.reference import complete_studies, find, open_store
+
+if TYPE_CHECKING:
+    from edgerig_controller.cli.output import Output
+    from edgerig_controller.evidence.judge import Guide
+    from edgerig_controller.report.data import StudyData
+
+REJECTED = frozenset({"scores_not_numbers", "conflicting_duplicates"})
+MOST_DIFFICULTY_BYTES = 16 * 2**20
+
+
+@click.command()
+@click.argument("studies", metavar="[STUDY]...", nargs=-1, shell_complete=complete_studies)
+@click.option(
+    "--from",
+    "exports",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of an export (`edgerig export STUDY --to parquet`), or of several; may be repeated.",
+)
+@click.option("--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+@click.option(
+    "--difficulty",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="JSON file of D1 to D5 by task: {TASK: {D1: number, ...}}.",
+)
+@common_options
+def guide(
+    context: Context,
+    studies: tuple[str, ...],
+    exports: tuple[Path, ...],
+    folder: Path | None,
+    difficulty: Path | None,
+) -> int:
+    """Judge the claims of each STUDY, and H1 to H10, and write guidelines.json and a report."""
+    from edgerig_controller.evidence.build import build
+    from edgerig_controller.evidence.judge import judge
+    from edgerig_controller.report.guide import render
+    from edgerig_controller.report.guide.build import build as build_report
+
+    hard = read_difficulty(difficulty) if difficulty is not None else {}
+    data = load(context, studies, exports)
+    found = judge(build(data, difficulty=hard), difficulty=hard)
+    report = build_report(found, now_unix_s=time.time())
+    files = render.write(report, folder or _folder(context, data, from_store=bool(studies)))
+    code = exit_code(found)
+    show(context.out, found)
+    context.out.text()
+    context.out.text(f"Report: {files.html}")
+    context.out.note(f"Next: {context.again(f'edgerig replay {files.guidelines}')}")
+    document = found.document(now_unix_s=report.written_unix_s)
+    context.out.document({**document, "report": files.document(), "exit_code": code})
+    return code
+
+
+def load(context: Context, references: tuple[str, ...], exports: tuple[Path, ...]) -> list[StudyData]:
+    """Reads studies from the store and from exports.
+
+    Raises:
+        UsageError: neither was named.
+        NotFoundError: a study or an export is not there.
+        DataError: an export is damaged.
+    """
+    from edgerig_controller.evidence import exported
+    from edgerig_controller.report.data import StudyData
+
+    if not references and not exports:
+        raise UsageError("no study is named", hint="edgerig guide STUDY, or edgerig guide --from DIR")
+    found = [exported.read(one) for folder in exports for one in exported.find(folder)]
+    if references:
+        with open_store(context.home) as repository:
+            found += [StudyData.load(repository, find(repository, reference)) for reference in references]
+    return found
+
+
+def read_difficulty(path: Path) -> dict[str, dict[str, float]]:
+    """Reads a file of difficulties.
+
+    Raises:
+        DataError: it is not there, or not of the shape {TASK: {NAME: number}}.
+    """
+    import json
+    import math
+
+    try:
+        if path.stat().st_size > MOST_DIFFICULTY_BYTES:
+            raise DataError(f"{path} is larger than {MOST_DIFFICULTY_BYTES >> 20} MiB")
+        document: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    try:
+        found = {
+            str(task): {str(name): float(value) for name, value in measures.items()}
+            for task, measures in document.items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is not of the shape {{TASK: {{D1: number}}}}: {error}") from error
+    if not all(math.isfinite(value) for measures in found.values() for value in measures.values()):
+        raise DataError(f"{path} has a difficulty that is not a finite number")
+    return found
+
+
+def exit_code(found: Guide) -> int:
+    """Returns 0 when every claim of the study files was judged on sound records, 7 when records were
+    rejected, 1 when a claim could not be tested, claims contradict each other or nothing is usable."""
+    codes = {notice.code for notice in found.notices if notice.level == "error"}
+    if codes & REJECTED:
+        return EXIT_REJECTED
+    return EXIT_FAILED if codes else EXIT_OK
+
+
+def show(out: Output, found: Guide) -> None:
+    """Prints the verdicts of both families and what must be known beside them."""
+    from edgerig_controller.cli.output import Column
+    from edgerig_controller.evidence.judge import REGISTERED, STUDY_FILE
+    from edgerig_controller.guidelines.verdict import Verdict
+    from edgerig_controller.report.guide.render import effect_words
+
+    columns = (Column("claim"), Column("verdict"), Column("effect [adjusted interval]"), Column("label"))
+    for family, title in ((STUDY_FILE, "Claims of the study"), (REGISTERED, "H1 to H10")):
+        mine = found.family(family)
+        shown = [entry for entry in mine if family == STUDY_FILE or entry.verdict != Verdict.NOT_TESTED.value]
+        out.heading(title)
+        rows = [(row.claim_id, row.verdict, effect_words(row), row.label or "–") for row in shown]
+        out.table(columns, rows)
+        for entry in shown:
+            out.text(f"{entry.claim_id}: {entry.statement}")
+        if len(shown) < len(mine):
+            out.text(
+                f"{len(mine) - len(shown)} of {len(mine)} not tested: these records lack cells for them."
+            )
+        if not mine:
+            out.text("none registered")
+    for notice in found.notices:
+        (out.warn if notice.level == "error" else out.note)(notice.text)
+
+
+def _folder(context: Context, data: list[StudyData], *, from_store: bool) -> Path:
+    """Chooses the folder: in the data folder for stored studies, else in the present one."""
+    from edgerig import documents
+
+    if not from_store:
+        return Path(f"{data[0].study.name}-guide")
+    ids = sorted({entry.study.study_id for entry in data})
+    if len(ids) == 1:
+        return context.home.report_dir(ids[0]) / "guide"
+    return context.home.report_dir(f"guide-{documents.digest(ids)[:12]}")

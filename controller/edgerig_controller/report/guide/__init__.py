@@ -1,0 +1,1 @@
+"""The report of guidelines: what to deploy, what is known, how, and what is not."""

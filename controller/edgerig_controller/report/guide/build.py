@@ -1,0 +1,35 @@
+"""Puts the report of guidelines together. Pure; the clock is passed in."""
+
+from __future__ import annotations
+
+from edgerig_controller.evidence.judge import REGISTERED, Guide
+from edgerig_controller.report.guide.coverage import coverage, raw_runs
+from edgerig_controller.report.guide.curves import budgets, histories, interactions
+from edgerig_controller.report.guide.decisions import decisions
+from edgerig_controller.report.guide.fronts import fronts
+from edgerig_controller.report.guide.model import GuideReport
+from edgerig_controller.report.guide.published import published
+from edgerig_controller.report.guide.rulebook import rules
+from edgerig_controller.report.guide.threats import LIMITS, threats
+
+
+def build(guide: Guide, *, now_unix_s: float) -> GuideReport:
+    """Builds the report."""
+    evidence = guide.evidence
+    return GuideReport(
+        title=", ".join(dict.fromkeys(data.study.name for data in evidence.studies)),
+        written_unix_s=now_unix_s,
+        guide=guide,
+        tiers=decisions(evidence),
+        coverage=coverage(evidence),
+        fronts=fronts(evidence),
+        budgets=budgets(evidence),
+        histories=histories(evidence),
+        interactions=interactions(evidence),
+        rules=rules(evidence),
+        published=published(guide.family(REGISTERED)),
+        threats=threats(guide),
+        limits=LIMITS,
+        notices=guide.notices,
+        raw=raw_runs(evidence),
+    )

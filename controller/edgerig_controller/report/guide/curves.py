@@ -1,0 +1,226 @@
+"""Quality over training budget and history, and what compression does at each amount of history.
+
+A curve joins configurations that agree in every factor but the one on the
+axis. The budget is drawn three times: in samples, in seconds of the device and
+in joules, because an hour means something else on every box.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgerig import documents
+from edgerig_controller.evidence.build import Evidence
+from edgerig_controller.guidelines.matching import TaskEvidence, compression_family, level, matched_pairs
+from edgerig_controller.guidelines.scores import Config
+from edgerig_controller.report.data import factor_words
+from edgerig_controller.report.guide.decisions import amount, quality_amount
+from edgerig_controller.report.guide.model import Curve, CurvePlot, CurvePoint, Curves
+
+MOST_CURVES = 6
+BUDGET = "train_"
+# A factor of the study file that holds the training budget.
+BUDGET_FACTOR = "budget"
+
+
+def budgets(evidence: Evidence) -> Curves:
+    """Returns quality over the training budget, per task in samples, seconds and joules."""
+    groups = _groups(
+        [config for config in evidence.records.configs if config.facts.get("trains")],
+        lambda name: name.startswith(BUDGET) or name == BUDGET_FACTOR,
+    )
+    several = {key: mine for key, mine in groups.items() if len(mine) > 1}
+    if not several:
+        return Curves((), "no configuration was trained with two budgets or more")
+    plots = []
+    for task in evidence.records.tasks:
+        for title, x_name, amount_of in (
+            ("in samples", "training samples", _samples),
+            ("in seconds of the device", "training time in s", _figure("train_s")),
+            ("in joules", "training energy in J", _figure("train_j")),
+        ):
+            plot = _plot(evidence, task, several, amount_of, f"Training budget {title}", x_name)
+            if plot is not None:
+                plots.append(plot)
+    lacking = (
+        " Energy of training was not measured." if not any("joule" in plot.title for plot in plots) else ""
+    )
+    empty = "" if plots else "the trained configurations have no scores"
+    return Curves(tuple(plots), empty, lacking.strip() if plots else "")
+
+
+def histories(evidence: Evidence) -> Curves:
+    """Returns quality over the amount of history, per task."""
+    groups = _groups(evidence.records.configs, lambda name: name == "history")
+    several = {key: mine for key, mine in groups.items() if len({str(_history(c)) for c in mine}) > 1}
+    if not several:
+        return Curves((), "no configuration was run with two amounts of history or more")
+    plots = [
+        plot
+        for task in evidence.records.tasks
+        if (plot := _plot(evidence, task, several, _history_x, "History", "items of history per user"))
+    ]
+    return Curves(tuple(plots), "" if plots else "the configurations have no scores")
+
+
+def interactions(evidence: Evidence) -> Curves:
+    """Returns compressed minus full precision over the amount of history, per task."""
+    configs = evidence.records.configs
+    full = [config for config in configs if compression_family(config) == "none"]
+    kinds = sorted({_kind(config) for config in configs if compression_family(config) != "none"})
+    if not kinds:
+        return Curves((), "no configuration was compressed")
+    by_id = {config.config_id: config for config in configs}
+    plots = []
+    for task in evidence.records.tasks:
+        curves = []
+        for kind in kinds:
+            mine = [config for config in configs if _kind(config) == kind]
+            pairs: dict[float, list[Mapping[str, float]]] = defaultdict(list)
+            for pair in matched_pairs(mine, full, {"compression"}):
+                if all(task.table.has(name) for name in pair):
+                    pairs[_history_x(evidence, task, by_id[next(iter(pair))]) or 0.0].append(pair)
+            points = [_difference(evidence, task, x, found) for x, found in sorted(pairs.items())]
+            curves.append(Curve(kind, tuple(point for point in points if point is not None)))
+        drawn = tuple(curve for curve in curves if curve.points)
+        if drawn:
+            plots.append(
+                CurvePlot(
+                    task.table.task,
+                    "Compression x history",
+                    "items of history per user",
+                    "points against no compression",
+                    drawn[:MOST_CURVES],
+                    max(0, len(drawn) - MOST_CURVES),
+                )
+            )
+    if not plots:
+        return Curves((), "no compressed configuration has a partner without compression that gave scores")
+    lonely = all(len(curve.points) < 2 for plot in plots for curve in plot.curves)
+    note = (
+        "One amount of history only: whether compression and history interact is unknown." if lonely else ""
+    )
+    return Curves(tuple(plots), "", note)
+
+
+def _difference(
+    evidence: Evidence, task: TaskEvidence, x: float, pairs: Sequence[Mapping[str, float]]
+) -> CurvePoint | None:
+    total: dict[str, float] = {}
+    for pair in pairs:
+        for name, weight in pair.items():
+            total[name] = total.get(name, 0.0) + weight / len(pairs)
+    found = task.table.contrast(total)
+    if found is None:
+        return None
+    return CurvePoint(x, _label(x), amount(found), _ids(evidence, task, set(total)))
+
+
+def _groups(configs: Sequence[Config], is_free: Callable[[str], bool]) -> dict[str, list[Config]]:
+    """Sorts configurations by everything but the free factors."""
+    groups: dict[str, list[Config]] = defaultdict(list)
+    for config in configs:
+        fixed = {name: value for name, value in config.factors.items() if not is_free(name)}
+        groups[documents.canonical_bytes(fixed).decode()].append(config)
+    return dict(sorted(groups.items()))
+
+
+AmountOf = Callable[[Evidence, TaskEvidence, Config], float | None]
+
+
+def _plot(
+    evidence: Evidence,
+    task: TaskEvidence,
+    groups: Mapping[str, Sequence[Config]],
+    amount_of: AmountOf,
+    title: str,
+    x_name: str,
+) -> CurvePlot | None:
+    curves = []
+    for mine in groups.values():
+        points = []
+        for config in mine:
+            x = amount_of(evidence, task, config)
+            quality = (
+                task.table.contrast({config.config_id: 1.0}) if task.table.has(config.config_id) else None
+            )
+            if x is not None and quality is not None:
+                ids = _ids(evidence, task, {config.config_id})
+                points.append(CurvePoint(x, _label(x), quality_amount(quality), ids))
+        if len({point.x for point in points}) > 1:
+            points.sort(key=lambda point: point.x)
+            curves.append(Curve(_name(mine[0], title), tuple(points)))
+    if not curves:
+        return None
+    left = max(0, len(curves) - MOST_CURVES)
+    y_name = f"{task.metric or 'score'}, points"
+    return CurvePlot(task.table.task, title, x_name, y_name, tuple(curves[:MOST_CURVES]), left)
+
+
+def _name(config: Config, title: str) -> str:
+    """Names a curve by what its configurations share and what tells curves apart."""
+    words = [str(config.factors.get("model", "")), factor_words(config.factors.get("method", ""))]
+    if _kind(config) != "none":
+        words.append(_kind(config))
+    history = config.factors.get("history")
+    if history is not None and title != "History":
+        words.append(f"n={history}")
+    return " ".join(words)
+
+
+def _kind(config: Config) -> str:
+    return factor_words(config.factors.get("compression") or {"kind": "none"})
+
+
+def _history(config: Config) -> Any:
+    return level(config, "history")
+
+
+def _history_x(evidence: Evidence, task: TaskEvidence, config: Config) -> float | None:
+    del evidence, task
+    value = _history(config)
+    if value == "all":
+        return math.inf
+    return None if not isinstance(value, (int, float)) else math.inf if value < 0 else float(value)
+
+
+def _label(x: float) -> str:
+    return "all" if math.isinf(x) else f"{x:.4g}"
+
+
+def _samples(evidence: Evidence, task: TaskEvidence, config: Config) -> float | None:
+    runs = [
+        int(run.worker.get("train_sample_count") or 0)
+        for run in evidence.usable()
+        if evidence.config_of[run.trial_id] == config.config_id and run.task == task.table.task
+    ]
+    return float(np.mean(runs)) if runs and all(runs) else None
+
+
+def _figure(name: str) -> AmountOf:
+    """Takes a figure of training from the runs of one device; several devices have no common axis."""
+
+    def amount_of(evidence: Evidence, task: TaskEvidence, config: Config) -> float | None:
+        del evidence
+        tables = [table for table in task.runs if table.runs(name, config.config_id)]
+        devices = {table.device for table in task.runs if table.figures.get(name)}
+        if len(tables) != 1 or len(devices) != 1:
+            return None
+        return float(np.mean(tables[0].runs(name, config.config_id)))
+
+    return amount_of
+
+
+def _ids(evidence: Evidence, task: TaskEvidence, names: set[str]) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            run.attempt_id
+            for run in evidence.usable()
+            if run.task == task.table.task and evidence.config_of[run.trial_id] in names
+        )
+    )
