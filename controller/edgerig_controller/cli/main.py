@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "init": _entry("study_file", "init", "Write a commented study file."),
     "check": _entry("study_file", "check", "Check a study file and list all its problems."),
     "schema": _entry("study_file", "schema", "Print the JSON Schema of study files."),
+    "presets": _entry("study_file", "presets", "List published settings that a study can name."),
     "run": _entry("run", "run", "Run a study and write its report."),
     "studies": _entry("studies", "studies", "List the studies of the data folder."),
     "watch": _entry("run", "watch", "Follow a running study."),

@@ -1,8 +1,10 @@
-"""`edgerig init`, `check` and `schema`: study files before anything runs."""
+"""`edgerig init`, `check`, `schema` and `presets`: study files before anything runs."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -48,8 +50,9 @@ def check(context: Context, file: Path) -> None:
         f"{file} is in order: {len(prepared.cells)} cells, {len(prepared.trials)} trials, "
         f"{len(prepared.exclusions)} combinations left out."
     )
-    for exclusion in prepared.exclusions:
-        context.out.note(f"left out by the {exclusion.source}: {exclusion.reason}")
+    reasons = Counter((exclusion.source, exclusion.reason) for exclusion in prepared.exclusions)
+    for (source, reason), count in reasons.items():
+        context.out.note(f"{count} left out by the {source}: {reason}")
     for cell in unfitting:
         context.out.note(f"does not fit: {cell.label}: {cell.does_not_fit}")
     context.out.document(
@@ -75,3 +78,15 @@ def schema(context: Context, guideline: bool) -> None:
     document = DOCUMENT_SCHEMA if guideline else json_schema()
     context.out.text(json.dumps(document, indent=1, ensure_ascii=False))
     context.out.document({"schema": document})
+
+
+@click.command()
+@output_options
+def presets(context: Context) -> None:
+    """List published settings that a study can name: `method: [{preset: mezo-lora}]`."""
+    from edgerig_controller.study.presets import PRESETS
+
+    for name, preset in PRESETS.items():
+        parameters = ", ".join(f"{key}: {value}" for key, value in preset.level.items())
+        context.out.text(f"{name} ({preset.factor})\n  {{{parameters}}}\n  {preset.source}")
+    context.out.document({"presets": {name: asdict(preset) for name, preset in PRESETS.items()}})

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgerig.errors import Problem
+from edgerig_controller.study import presets
 from edgerig_controller.study.catalog import Catalog, Kind, Parameter
 from edgerig_controller.study.problems import nearest, shown
 from edgerig_controller.study.yaml_source import Document, Path
@@ -52,13 +53,28 @@ def check(document: Document, catalog: Catalog) -> list[Problem]:
     for factor in SECTIONS:
         levels = factors.get(factor) if isinstance(factors, dict) else None
         for index, level in enumerate(levels if isinstance(levels, list) else ()):
-            given = {"kind": level} if isinstance(level, str) else level
+            given = {"kind": level} if isinstance(level, str) else presets.filled(level)
+            if unknown := _preset_problems(("factors", factor, index), level, document):
+                problems += unknown
+                continue
             named = given.get("kind") if isinstance(given, dict) else None
             for name in named if isinstance(named, list) else [named]:
                 if isinstance(name, str):
                     problems += _check_level(("factors", factor, index), name, given, document, catalog)
     # What is wrong under several kinds of an entry is said once.
     return list(dict.fromkeys(problems))
+
+
+def _preset_problems(path: Path, level: Any, document: Document) -> list[Problem]:
+    """Finds a preset that there is not, or that belongs to another factor."""
+    name = level.get(presets.KEY) if isinstance(level, dict) else None
+    factor = str(path[1])
+    if name is None or name in presets.names(factor):
+        return []
+    place = document.place((*path, presets.KEY))
+    known = presets.names(factor)
+    hint = nearest(name, known) if isinstance(name, str) else f"known: {', '.join(known)}"
+    return [Problem(place, f"there is no {factor} preset {shown(name)}", hint)]
 
 
 def _check_level(

@@ -30,6 +30,7 @@ _TABLES = (
     ("tasks[]", "TaskEntry"),
     ("factors", "Factors"),
     ("factors.method[], factors.compression[]", "Choice"),
+    ("factors.method[], factors.compression[] by a preset", "PresetChoice"),
     ("exclude[]", "Exclude"),
     ("budgets", "Budgets"),
     ("budgets.train", "TrainBudget"),

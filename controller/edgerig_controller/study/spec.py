@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from edgerig_controller.study import presets
+
 SCHEMA_VERSION = 1
 SEED_MOST = 2**31 - 1
 HISTORY_MOST = 1_000_000
@@ -57,8 +59,8 @@ def _bytes(value: Any) -> Any:
 
 
 def _choice(value: Any) -> Any:
-    """Lets `none` stand for `{kind: none}`."""
-    return {"kind": value} if isinstance(value, str) else value
+    """Lets `none` stand for `{kind: none}`, and a preset for its settings."""
+    return {"kind": value} if isinstance(value, str) else presets.filled(value)
 
 
 def _history(value: Any) -> Any:
@@ -97,10 +99,19 @@ class Choice(BaseModel):
         return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
 
 
+class PresetChoice(BaseModel):
+    """A published setting by its name (`edgerig presets`), and parameters that are to differ from it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Level]
+
+    preset: Text = Field(description="`edgerig presets` lists them with their sources.")
+
+
 _NONE = Choice.model_validate({"kind": "none"})
 ChoiceLevel: TypeAlias = Annotated[
     Choice,
-    BeforeValidator(_choice, json_schema_input_type=Choice | str),
+    BeforeValidator(_choice, json_schema_input_type=Choice | PresetChoice | str),
     Field(description="A kind alone, or kinds with parameters; lists in it are crossed."),
 ]
 _HistoryInput: TypeAlias = Annotated[int, Field(ge=-1, le=HISTORY_MOST)] | Literal["all"]
