@@ -161,6 +161,11 @@ def hold(settings: DeviceSettings, home: Path, root: str) -> HeldSettings | None
     raise DeviceError(problem, hint=str(answer.get("hint", "")))
 
 
+def is_stale(home: Path) -> bool:
+    """Tells whether something is noted that is, or was, to be put back."""
+    return any((state / RECORD).is_file() for state in (home, SHARED_STATE))
+
+
 def restore_stale(home: Path) -> str:
     """Puts back what an attempt left that died together with its helper; returns what could not be.
 
