@@ -45,9 +45,10 @@ from edgerig.v1.agent_service_pb2 import (
 )
 from edgerig.v1.attempt_pb2 import FAILURE_CLASS_PRECONDITION
 from edgerig.v1.device_pb2 import DeviceFacts
-from edgerig.v1.trial_pb2 import PROTOCOL_PUBLISHABLE, PROTOCOL_QUICK, PROTOCOL_STANDARD, Trial
+from edgerig.v1.trial_pb2 import Trial
 from edgerig_agent import folder as folders
 from edgerig_agent.held import MAX_SPAWNS, Action, after_commit, decide, reported_state
+from edgerig_agent.protocol.parameters import framing_s
 from edgerig_agent.runner import Runner
 from edgerig_agent.signals import Signals
 from edgerig_agent.spool import HeldRow, Spool
@@ -55,9 +56,6 @@ from edgerig_agent.transfer import BlobCache, fetch, push
 
 _log = logging.getLogger(__name__)
 
-# Idle phases of an attempt, in seconds (docs/how-we-measure.md): before, resident and after,
-# and for the longer protocols the cool-down between blocks.
-_IDLES_S = {PROTOCOL_QUICK: 3.0, PROTOCOL_STANDARD: 690.0, PROTOCOL_PUBLISHABLE: 690.0}
 # Starting interpreters, hashing and writing files, ending a worker that does not listen.
 _QUIET_MARGIN_S = 60.0
 _RENEWALS_PER_TTL = 3
@@ -390,6 +388,5 @@ class Conductor:
 
 
 def quiet_s(trial: Trial) -> float:
-    """Returns the length of the silence to announce: budget, idles and margin, in seconds."""
-    idles_s = _IDLES_S.get(trial.protocol, max(_IDLES_S.values()))
-    return trial.budgets.attempt.duration_s + idles_s + _QUIET_MARGIN_S
+    """Returns the length of the silence to announce: waits, budget and margin, in seconds."""
+    return trial.budgets.attempt.duration_s + framing_s(trial) + _QUIET_MARGIN_S

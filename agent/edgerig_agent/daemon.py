@@ -90,6 +90,7 @@ def run(home: Path, embedded: bool) -> int:
     with _locked(home), _logging(home):
         identity = identities.load(home)
         identities.check_clock(identity.enrollment, time.time())
+        _put_settings_back(home)
         spool = open_spool(home / "spool.db")
         try:
             daemon = Daemon(home, identity, spool, settings, programs(settings.worker_python), embedded)
@@ -178,6 +179,14 @@ class Daemon:
             boot_id=boot_id,
             session_epoch=self._spool.next_session_epoch,
         )
+
+
+def _put_settings_back(home: Path) -> None:
+    """Puts back what an attempt left that died with its settings helper; a living one keeps its own."""
+    from edgerig_agent.protocol.settings import is_stale, restore_stale
+
+    if is_stale(home) and (left := restore_stale(home)):
+        _log.error("settings of an earlier attempt could not be put back: %s", left)
 
 
 async def _until_signal(daemon: Daemon) -> None:

@@ -24,8 +24,9 @@ from typing import Literal
 from edgerig_controller.store.rows import AttemptState
 
 TTL_S = 90.0
-# Idle phases, fetching of nothing, reduction: what an attempt may be silent beyond its own budget.
-QUIET_MARGIN_S = 600.0
+# Waits for an idle and cool device before and after (ten minutes each), starting and reducing:
+# what an attempt may be silent beyond its own budget.
+QUIET_MARGIN_S = 1500.0
 LOST_MARGIN_S = 600.0
 
 # States in which a device counts as taken.
