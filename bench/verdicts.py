@@ -1,8 +1,8 @@
 """Does the engine find the truth of planted worlds? `python -m bench.verdicts --worlds all --json`.
 
 Each replay draws one study from a world (edgerig_controller.guidelines.worlds)
-and judges the whole registered family on it: H1 to H10, of which H3 is three
-claims, so twelve. Shares have exact intervals (Clopper and Pearson 1934). In
+and judges the whole registered family on it: H1 to H10, of which H3 is three and H10 two
+claims, so thirteen. Shares have exact intervals (Clopper and Pearson 1934). In
 W0 every contrast is truly zero, so `supported` (also the negligible kind) is a
 false finding, and an interval that excludes zero a miss.
 

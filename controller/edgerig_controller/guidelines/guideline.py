@@ -141,13 +141,18 @@ def judge_family(
     Claims without data stay in the family's size: they were registered, and
     whether their cells fail must not change the level of the others.
     """
-    findings = [_with_seeds(records, claim.measure(records, claim.delta)) for claim in claims]
+    findings = [finding_of(records, claim) for claim in claims]
     p_values = [1.0 if found.effect is None else found.effect.p for found in findings]
     rows = zip(claims, findings, holm(p_values), holm_levels(p_values), strict=True)
     return tuple(
-        _guideline(records, claim, found, adjusted, level, preregistered)
+        judge_claim(records, claim, found, adjusted=adjusted, level=level, preregistered=preregistered)
         for claim, found, adjusted, level in rows
     )
+
+
+def finding_of(records: StudyRecords, claim: Claim) -> Finding:
+    """Measures one claim; an effect that rests on one training seed is none."""
+    return _with_seeds(records, claim.measure(records, claim.delta))
 
 
 def _with_seeds(records: StudyRecords, found: Finding) -> Finding:
@@ -166,12 +171,31 @@ def _with_seeds(records: StudyRecords, found: Finding) -> Finding:
     return replace(found, effect=None, missing=(reason,), alternates=())
 
 
-def _guideline(
-    records: StudyRecords, claim: Claim, found: Finding, adjusted: float, level: float, preregistered: bool
+def judge_claim(
+    records: StudyRecords,
+    claim: Claim,
+    found: Finding,
+    *,
+    adjusted: float,
+    level: float,
+    tost_level: float = TOST_LEVEL,
+    preregistered: bool = True,
 ) -> Guideline:
-    evidence = _evidence(claim, found, found.effect, level, _emulated(records))
+    """Judges one claim of a family at the levels that the family leaves it.
+
+    Args:
+        records: what was measured.
+        claim: the claim.
+        found: its finding in these records.
+        adjusted: its p value, adjusted for the family.
+        level: of the interval for a difference.
+        tost_level: of the interval for equivalence.
+        preregistered: it was fixed before the first run.
+    """
+    levels = (level, tost_level)
+    evidence = _evidence(claim, found, found.effect, levels, _emulated(records))
     alternates = tuple(
-        (name, judge(_evidence(claim, Finding(None), effect, level, False)).verdict)
+        (name, judge(_evidence(claim, Finding(None), effect, levels, False)).verdict)
         for name, effect in found.alternates
     )
     evidence = replace(evidence, alternates=alternates)
@@ -294,7 +318,7 @@ def _scope(contrasts: Sequence[Contrast], involved: Sequence[Config]) -> Scope:
 
 
 def _evidence(
-    claim: Claim, found: Finding, effect: Effect | None, level: float, emulated_only: bool
+    claim: Claim, found: Finding, effect: Effect | None, levels: tuple[float, float], emulated_only: bool
 ) -> Evidence:
     if effect is None:
         return Evidence(claim.delta, None, None, None, None, None, missing=found.missing)
@@ -304,8 +328,8 @@ def _evidence(
         estimate=effect.estimate,
         se=effect.se,
         df=effect.df,
-        interval=effect.interval(level),
-        tost=effect.interval(TOST_LEVEL),
+        interval=effect.interval(levels[0]),
+        tost=effect.interval(levels[1]),
         prediction=effect.prediction,
         heterogeneity_p=effect.heterogeneity_p,
         positive_tasks=positive,

@@ -19,6 +19,7 @@ from edgerig_controller.guidelines.effects import Effect, effect_of, extreme
 from edgerig_controller.guidelines.matching import (
     Selector,
     StudyRecords,
+    TaskEvidence,
     Weights,
     averaged_pairs,
     compression_family,
@@ -34,6 +35,7 @@ RAG, LORA, BOTH = {"method.kind": "rag"}, {"method.kind": "lora"}, {"method.kind
 STRONG = ("lora", "rag")
 NOTHING_COMMON = "on a task no item was scored on all sides under every seed"
 WEAK = ("prompt", "prefix", "ia3")
+COLD_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Finding:
     alternates: tuple[tuple[str, Effect], ...] = ()
     # What was chosen, and other figures that the report prints.
     facts: Mapping[str, Any] = field(default_factory=dict)
+    # Every configuration that the claim looks at, chosen or not: an open claim needs all of them.
+    cells: frozenset[str] = frozenset()
 
 
 Measure = Callable[[StudyRecords, float], Finding]
@@ -67,7 +71,7 @@ def measured(records: StudyRecords, weights: Weights | None, what: str, **facts:
     contrasts = _contrasts([task.table for task in records.tasks], weights)
     if len(contrasts) < len(records.tasks):
         return absent(f"{NOTHING_COMMON}: {what}")
-    return Finding(effect_of(contrasts), facts=facts)
+    return Finding(effect_of(contrasts), facts=facts, cells=frozenset(weights))
 
 
 def difference(better: Selector, than: Selector, what: str) -> Measure:
@@ -108,6 +112,7 @@ def curvature_of_gain(records: StudyRecords, delta: float) -> Finding:
         checks=(("the vertex lies inside the measured difficulties", main.vertex_inside),),
         alternates=tuple((name, effect) for name, effect in effects.items() if name != "D1"),
         facts={"vertex": main.vertex},
+        cells=frozenset(weights),
     )
 
 
@@ -217,28 +222,56 @@ def energy_of_requests(records: StudyRecords, delta: float) -> Finding:
         return absent(str(error))
     if not found:
         return absent("J per request of RAG and of LoRA was not measured")
-    return Finding(effect_of(found), facts={"break_even_requests": break_even})
+    facts = {"break_even_requests": break_even}
+    return Finding(effect_of(found), facts=facts, cells=frozenset(pair))
 
 
 def combination(records: StudyRecords, delta: float) -> Finding:
     """H10: RAG and LoRA together minus the better of the two, chosen on the other half."""
     del delta
+    return _combination(records, records.tasks)
+
+
+def combination_cold(records: StudyRecords, delta: float) -> Finding:
+    """H10b: the same for the users with the least history, the lowest quarter of each task."""
+    del delta
+    cold = [_coldest(task) for task in records.tasks]
+    if any(task is None for task in cold):
+        return absent("how much history each user has is not known, or it is the same for all")
+    return _combination(records, [task for task in cold if task is not None])
+
+
+def _combination(records: StudyRecords, tasks: Sequence[TaskEvidence]) -> Finding:
     both = records.select(BOTH)
     options = {
         name: averaged_pairs(both, records.select({"method.kind": name}), {"method"}) for name in STRONG
     }
     if not all(options.values()):
         return absent("RAG, LoRA and both together are all needed")
-    missing = records.failures_of({name for pair in options.values() if pair for name in pair})
+    cells = frozenset(name for pair in options.values() if pair for name in pair)
+    missing = records.failures_of(cells)
     if missing:
         return Finding(None, missing)
-    halves = _halves(records)
+    halves = _halves([task.table for task in tasks])
     if halves is None:
         return absent("a task has one user: nothing can be chosen on another half")
     first, second = halves
     # The rival that leaves the combination the smallest gain on half A is the better one.
     best = min(STRONG, key=lambda name: _mean(first, options[name] or {}))
-    return Finding(effect_of(_contrasts(second, options[best] or {})), facts={"chosen": best})
+    return Finding(effect_of(_contrasts(second, options[best] or {})), facts={"chosen": best}, cells=cells)
+
+
+def _coldest(task: TaskEvidence) -> TaskEvidence | None:
+    """Keeps the users whose history is in the lowest quarter; None where that is no group of its own."""
+    sizes = task.history_of_user
+    users = np.unique(task.table.user_of_item)
+    if sizes is None or not all(int(user) in sizes for user in users):
+        return None
+    known = np.array([sizes[int(user)] for user in users])
+    cut = np.quantile(known, COLD_SHARE)
+    if known.max() <= cut:
+        return None
+    return replace(task, table=task.table.users(users[known <= cut]))
 
 
 def _contrasts(tables: Sequence[ScoreTable], weights: Weights) -> list[Contrast]:
@@ -251,10 +284,9 @@ def _mean(tables: Sequence[ScoreTable], weights: Weights) -> float:
     return float(np.mean([entry.estimate for entry in contrasts])) if contrasts else 0.0
 
 
-def _halves(records: StudyRecords) -> tuple[list[ScoreTable], list[ScoreTable]] | None:
-    if any(len(np.unique(task.table.user_of_item)) < 2 for task in records.tasks):
+def _halves(tables: Sequence[ScoreTable]) -> tuple[list[ScoreTable], list[ScoreTable]] | None:
+    if any(len(np.unique(table.user_of_item)) < 2 for table in tables):
         return None
-    tables = [task.table for task in records.tasks]
     return [table.half(True) for table in tables], [table.half(False) for table in tables]
 
 
@@ -291,14 +323,15 @@ def _enough(
     if not gains:
         return absent(f"no two levels of {name} to compare")
     missing = records.failures_of({config for gain in gains.values() for config in gain})
-    halves = _halves(records)
+    halves = _halves([task.table for task in records.tasks])
     if missing or halves is None:
         return Finding(None, missing or ("a task has one user: nothing can be chosen on another half",))
     enough = [low for low, gain in gains.items() if _mean(halves[0], gain) < delta]
     chosen = min(enough, default=max(gains))
     effect = effect_of(_contrasts(halves[1], gains[chosen]))
     against = "all" if steps[chosen] == float("inf") else steps[chosen]
-    return Finding(effect, facts={"chosen": chosen, "against": against, "factor": name})
+    facts = {"chosen": chosen, "against": against, "factor": name}
+    return Finding(effect, facts=facts, cells=frozenset(config for gain in gains.values() for config in gain))
 
 
 def _saturation(records: StudyRecords, levels: Mapping[float, Sequence[Config]]) -> Ratio:
@@ -361,7 +394,8 @@ def _extreme_of(records: StudyRecords, pairs: Sequence[Weights], *, largest: boo
     if effect is None:
         return absent("a pair has no spread to build a simultaneous interval on")
     chosen = pairs[effects.index(next(e for e in effects if e.contrasts is effect.contrasts))]
-    return Finding(effect, facts={"pair": chosen, "pairs": len(pairs)})
+    facts = {"pair": chosen, "pairs": len(pairs)}
+    return Finding(effect, facts=facts, cells=frozenset(name for pair in pairs for name in pair))
 
 
 def _residuals(tables: Sequence[ScoreTable], pairs: Sequence[Weights]) -> Floats:

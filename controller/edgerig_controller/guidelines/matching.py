@@ -42,6 +42,8 @@ class TaskEvidence:
     emulated: bool = False
     # Name of the item score; '' where it is not known.
     metric: str = ""
+    # User (as the table numbers them) -> items of history before any cut by the factor `history`.
+    history_of_user: Mapping[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ files, studies or the store: codes and arrays come in.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -138,6 +138,22 @@ class ScoreTable:
         """Tells whether the configuration has any score here."""
         return config_id in self.configs and bool(
             np.isfinite(self.scores[self.configs.index(config_id)]).any()
+        )
+
+    def users(self, kept: Codes) -> ScoreTable:
+        """Returns the table of some of the users."""
+        keep = np.isin(self.user_of_item, kept)
+        return ScoreTable(self.task, self.configs, self.seeds, self.user_of_item[keep], self.scores[:, keep])
+
+    def of_seeds(self, seeds: Collection[int]) -> ScoreTable:
+        """Returns the table of some of the seeds."""
+        columns = [at for at, seed in enumerate(self.seeds) if seed in seeds]
+        return ScoreTable(
+            self.task,
+            self.configs,
+            tuple(self.seeds[at] for at in columns),
+            self.user_of_item,
+            self.scores[:, :, columns],
         )
 
     def half(self, first: bool) -> ScoreTable:

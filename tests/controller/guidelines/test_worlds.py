@@ -56,7 +56,7 @@ def one(study: StudyRecords, entry: dict[str, object]) -> Guideline:
 
 def test_no_effect_supports_nothing() -> None:
     assert not [name for name, found in judged("W0").items() if found.verdict.startswith("supported")]
-    assert len(judged("W0")) == 12
+    assert len(judged("W0")) == 13
 
 
 def test_an_inverted_u_is_found_with_its_vertex() -> None:
@@ -278,6 +278,30 @@ def test_compressions_have_families(kind: str, family: str) -> None:
 
 def test_a_compression_without_a_family_is_not_taken_for_none() -> None:
     assert compression_family(Config("c", {"compression": {"kind": "folding"}})) == "other"
+
+
+def test_cold_start_users_are_those_with_the_least_history() -> None:
+    # Planted: the combination gains 30 points for users with 4 items of history, and nothing else.
+    def help_cold(task: TaskEvidence) -> TaskEvidence:
+        scores = task.table.scores.copy()
+        both = [at for at, name in enumerate(task.table.configs) if "/rag-lora/" in name]
+        assert task.history_of_user is not None
+        cold = [user for user, size in task.history_of_user.items() if size == 4]
+        scores[np.ix_(both, np.isin(task.table.user_of_item, cold))] += 0.3
+        return scores_changed(task, scores)
+
+    study = change(records("W3"), help_cold)
+    found = {entry.claim_id: entry for entry in judge_family(study, registered())}
+    assert found["H10b"].verdict == Verdict.SUPPORTED.value
+    assert found["H10b"].estimate == pytest.approx(30.0, abs=6.0)
+    assert (found["H10"].estimate or 0.0) < 12.0
+
+
+def test_users_of_unknown_history_leave_cold_start_untested() -> None:
+    study = change(records("W3"), lambda task: replace(task, history_of_user=None))
+    found = {entry.claim_id: entry for entry in judge_family(study, registered())}
+    assert found["H10b"].verdict == Verdict.NOT_TESTED.value
+    assert "history" in found["H10b"].reasons[0]
 
 
 def test_holm_spares_a_lone_claim() -> None:
