@@ -15,17 +15,18 @@ import json
 import logging
 import logging.handlers
 import os
+import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UsageError
 from edgerig_agent import identity as identities
-from edgerig_agent import inventory, processes, rounds
+from edgerig_agent import inventory, processes, renewal, rounds, watchdog
 from edgerig_agent.conductor import Conductor, Limits
 from edgerig_agent.runner import Programs, Runner, programs
 from edgerig_agent.session import GrpcChannel, Link
@@ -138,7 +139,6 @@ class Daemon:
         runner = Runner(self._home, self._spool, self._programs, processes.boot_id())
         if self._spool.moved_aside is not None:
             _log.error("the spool was damaged and is kept as %s", self._spool.moved_aside)
-        runner.recover_folders()
         link = self._link(signals, runner.boot_id)
         conductor = Conductor(
             self._home,
@@ -161,20 +161,48 @@ class Daemon:
             ),
             asyncio.create_task(self._ending.wait(), name="ending"),
         }
+        # No end of the daemon: without a renewal it works on until the certificate ends.
+        care = {
+            asyncio.create_task(self._keep_renewed(link, runner), name="renewal"),
+            asyncio.create_task(watchdog.keep(os.environ, sleep=asyncio.sleep), name="watchdog"),
+        }
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await _end_all(tasks)
+            watchdog.notify(watchdog.STOPPING, os.environ)
+            await _end_all({*tasks, *care})
             await link.close()
         _log.info("ended%s", ", an attempt goes on" if runner.is_running() else "")
 
-    def _link(self, signals: Signals, boot_id: str) -> Link:
+    async def _keep_renewed(self, link: Link, runner: Runner) -> None:
+        if not self._programs.renew:
+            return
+
+        async def use(renewed: identities.Identity) -> None:
+            self._identity = renewed
+            await link.redial()
+
+        await renewal.keep_renewed(
+            self._home,
+            self._programs.renew,
+            address=self._controller_address(),
+            use=use,
+            is_measuring=runner.is_running,
+            clock=time.time,
+            sleep=asyncio.sleep,
+            rng=random.Random(),
+        )
+
+    def _controller_address(self) -> Callable[[], str]:
         fixed = self._identity.enrollment.agents
+        return self._local.address if self._embedded else lambda: fixed
+
+    def _link(self, signals: Signals, boot_id: str) -> Link:
         return Link(
             lambda address: GrpcChannel(self._identity, address),
-            address=self._local.address if self._embedded else lambda: fixed,
+            address=self._controller_address(),
             listener=signals,
             boot_id=boot_id,
             session_epoch=self._spool.next_session_epoch,

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgerig.errors import DeviceError, StorageError, UsageError
+from edgerig.version import CLOCK_FLOOR_UNIX_S
 from edgerig_agent.processes import ProcessRef, is_alive
 
 # How far a device's clock may be behind the controller's when both are set.
@@ -52,6 +55,7 @@ def folder(home: Path) -> Path:
 
 def is_enrolled(home: Path) -> bool:
     """Says whether the home holds a finished enrolment; enrollment.json is written last."""
+    _finish_replacement(home)
     return (folder(home) / "enrollment.json").is_file()
 
 
@@ -80,12 +84,12 @@ def load(home: Path) -> Identity:
 
 
 def save(home: Path, identity: Identity) -> None:
-    """Writes an identity durably; `enrollment.json`, which makes it count, comes last.
+    """Writes an identity durably and all at once: at every instant the old or the new one is whole.
 
     Raises:
         StorageError: the disk is full or refuses.
     """
-    place = folder(home)
+    place, fresh = folder(home), _fresh_folder(home)
     enrollment = identity.enrollment
     document = {
         "device_id": enrollment.device_id,
@@ -97,15 +101,37 @@ def save(home: Path, identity: Identity) -> None:
     }
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        place.mkdir(exist_ok=True, mode=0o700)
-        # While an identity is replaced, no mixture of two may look complete.
-        (place / "enrollment.json").unlink(missing_ok=True)
-        _write(place / "key.pem", identity.key_pem, mode=0o600)
-        _write(place / "certificate.pem", identity.certificate_pem, mode=0o644)
-        _write(place / "ca.pem", identity.ca_pem, mode=0o644)
-        _write(place / "enrollment.json", json.dumps(document, indent=1).encode(), mode=0o644)
+        # A fresh folder without enrollment.json is what a crash left; it counts for nothing.
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        _write(fresh / "key.pem", identity.key_pem, mode=0o600)
+        _write(fresh / "certificate.pem", identity.certificate_pem, mode=0o644)
+        _write(fresh / "ca.pem", identity.ca_pem, mode=0o644)
+        _write(fresh / "enrollment.json", json.dumps(document, indent=1).encode(), mode=0o644)
+        _sync_folder(fresh)
+        if place.exists():
+            shutil.rmtree(_old_folder(home), ignore_errors=True)
+            place.rename(_old_folder(home))
+        _finish_replacement(home)
+        _sync_folder(home)
     except OSError as error:
         raise StorageError(f"cannot write {place}: {error}", hint=f"df -h {home}") from error
+
+
+def check_clock_floor(now_unix_s: float) -> None:
+    """Refuses a clock that shows a time before this program was written.
+
+    Raises:
+        DeviceError: it does; certificates and stamps would be wrong.
+    """
+    if now_unix_s < CLOCK_FLOOR_UNIX_S:
+        shown = time.strftime("%Y-%m-%d", time.gmtime(max(now_unix_s, 0.0)))
+        floor = time.strftime("%Y-%m-%d", time.gmtime(CLOCK_FLOOR_UNIX_S))
+        raise DeviceError(
+            f"this device's clock shows {shown}, before this program was made ({floor}); "
+            "a board without a battery boots with an old date",
+            hint="timedatectl set-ntp true",
+        )
 
 
 def check_clock(enrollment: Enrollment, now_unix_s: float) -> None:
@@ -114,6 +140,7 @@ def check_clock(enrollment: Enrollment, now_unix_s: float) -> None:
     Raises:
         DeviceError: the clock is before the certificate's begin, or the certificate has expired.
     """
+    check_clock_floor(now_unix_s)
     begin, end = enrollment.not_before_unix_s, enrollment.not_after_unix_s
     if begin and now_unix_s < begin - _CLOCK_TOLERANCE_S:
         raise DeviceError(
@@ -186,6 +213,32 @@ def _enrollment(document: dict[str, Any]) -> Enrollment:
         not_before_unix_s=float(document.get("not_before_unix_s", 0.0)),
         not_after_unix_s=float(document.get("not_after_unix_s", 0.0)),
     )
+
+
+def _fresh_folder(home: Path) -> Path:
+    return home / "identity.new"
+
+
+def _old_folder(home: Path) -> Path:
+    return home / "identity.old"
+
+
+def _finish_replacement(home: Path) -> None:
+    """Puts a whole new identity in its place where a crash has left that undone."""
+    fresh, place = _fresh_folder(home), folder(home)
+    if not place.exists() and (fresh / "enrollment.json").is_file():
+        fresh.rename(place)
+        shutil.rmtree(_old_folder(home), ignore_errors=True)
+    elif not place.exists() and (_old_folder(home) / "enrollment.json").is_file():
+        _old_folder(home).rename(place)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:

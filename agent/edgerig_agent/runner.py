@@ -64,6 +64,8 @@ class Programs:
     attempt: tuple[str, ...]
     bury: tuple[str, ...]
     facts: tuple[str, ...]
+    # The home and the controller's address are appended; empty = certificates are not renewed.
+    renew: tuple[str, ...] = ()
 
 
 def programs(worker_python: str) -> Programs:
@@ -73,6 +75,7 @@ def programs(worker_python: str) -> Programs:
         attempt=(*module, "edgerig_agent.attempt", "--worker-python", worker_python),
         bury=(*module, "edgerig_agent.attempt", "--bury"),
         facts=(*module, "edgerig_agent.device", "--worker-python", worker_python),
+        renew=(*module, "edgerig_agent.renew"),
     )
 
 
@@ -89,6 +92,7 @@ class Runner:
         self.boot_id = boot_id
         self._machine = machine
         self._children: set[int] = set()
+        self._recovery_due = True
 
     def folder(self, attempt_id: str) -> AttemptFolder:
         """Returns an attempt's folder. Raises ProtocolError when the id cannot name one."""
@@ -213,8 +217,10 @@ class Runner:
         self._spool.delete(row.attempt_id)
         return target
 
-    async def bury_dead(self) -> list[HeldRow]:
-        """Buries whatever ran and died, and returns all rows."""
+    async def settle_own(self) -> list[HeldRow]:
+        """Takes up folders without rows, buries whatever ran and died, and returns all rows."""
+        if self._recovery_due:
+            self.recover_folders()
         for row in self._spool.rows():
             if decide(self.observe(row, None)) is Action.BURY:
                 await self.bury(row)
@@ -225,15 +231,18 @@ class Runner:
 
         What ran or finished gets its row back; what never ran is removed, the
         controller offers it again; what cannot be read stays and is reported.
+        Where the disk refuses, it is tried again in the next round.
         """
+        self._recovery_due = False
         known = {row.attempt_id for row in self._spool.rows()}
         for path in sorted(self._attempts.glob("*")) if self._attempts.is_dir() else ():
             if path.name in known or not path.is_dir():
                 continue
             try:
                 self._recover(self.folder(path.name))
-            except EdgerigError as error:
-                _log.error("the folder %s is left as it is: %s", path, error.message)
+            except (EdgerigError, OSError) as error:
+                _log.error("the folder %s is left as it is: %s", path, error)
+                self._recovery_due |= not isinstance(error, ProtocolError)
 
     def _recover(self, folder: AttemptFolder) -> None:
         living = self._machine.is_locked(folder.life_lock)

@@ -42,7 +42,7 @@ from edgerig.v1.agent_service_pb2 import (
     SyncResponse,
 )
 from edgerig.v1.agent_service_pb2_grpc import AgentServiceStub
-from edgerig.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
+from edgerig.version import AGENT_CAPABILITIES, PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
 from edgerig_agent.identity import Identity
 from edgerig_agent.reachability import in_words
 
@@ -147,6 +147,8 @@ class Link:
         self._clock = clock
         self._channel: Channel | None = None
         self._dialled = ""
+        # The channel is to be replaced before the next stream.
+        self._stale = False
         self._stream: Any = None
         # Unary calls and the replacement of the channel exclude each other:
         # closing a channel cancels its calls, and with them their callers.
@@ -186,6 +188,16 @@ class Link:
         """Closes the channel; call it after `keep` was cancelled."""
         async with self._channel_use:
             await self._drop_channel()
+
+    async def redial(self) -> None:
+        """Lets the stream end in good order and opens the next one over a new channel."""
+        self._stale = True
+        if self._stream is None:
+            return
+        try:
+            await self._stream.done_writing()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            _log.debug("the stream has just ended by itself")
 
     async def renew(self, attempt_id: str, epoch: int) -> None:
         """Sends a sign of life for a lease that is being prepared; lost without harm."""
@@ -258,8 +270,9 @@ class Link:
         """Opens the stream, greets, and listens until it breaks."""
         async with self._channel_use:
             # Only here, where no stream stands, may the channel be replaced.
-            if self._dialled != self._address():
+            if self._stale or self._dialled != self._address():
                 await self._drop_channel()
+                self._stale = False
             open_stream: Any = self._dial().Session
             stream = open_stream()
         try:
@@ -292,6 +305,7 @@ class Link:
             agent_version=VERSION,
             boot_id=self._boot_id,
             session_epoch=self._session_epoch(),
+            capabilities=AGENT_CAPABILITIES,
         )
 
     def _welcome(self, first: Any) -> None:
