@@ -83,3 +83,37 @@ def test_facts_count_the_model_once_without_adapters(
     # 320 x 32 shared with the head, two layers of 9 280, one norm.
     assert run.facts["parameter_count"] == 320 * 32 + 2 * 9280 + 32
     assert run.facts["kernel"] == "dense"
+
+
+@pytest.mark.parametrize(("protocol", "idles"), [("PROTOCOL_QUICK", []), ("PROTOCOL_STANDARD", [30.0, 30.0])])
+def test_spin_has_idles_where_it_is_to_be_evidence(
+    trial_document: dict[str, Any], recorder: Any, tmp_path: Path, protocol: str, idles: list[float]
+) -> None:
+    slept: list[float] = []
+    trial_document |= {
+        "protocol": protocol,
+        "method": {"kind": "spin", "parameters": {"duration_s": 0.1}},
+        "task": {},
+    }
+
+    attempt(trial_document, Folders(None, None, tmp_path), recorder, slept).run()
+
+    assert slept == idles
+    assert recorder.of("train_step")
+
+
+def test_windows_of_the_trial_replace_those_of_its_protocol(
+    trial_document: dict[str, Any], llama_folder: Path, recorder: Any, tmp_path: Path
+) -> None:
+    slept: list[float] = []
+    overrides = {"idle_s": 0.25, "warmup_most": 4, "block_s": 0.0, "block_requests": 2}
+    trial_document |= {"protocol": "PROTOCOL_STANDARD", "task": {}, "protocol_overrides": overrides}
+    trial_document["inference"] = {"prompt_tokens": 8, "new_tokens": 3, "batch": 1, "requests": 2}
+
+    run = attempt(trial_document, Folders(llama_folder, None, tmp_path), recorder, slept)
+    run.run()
+
+    assert slept == [0.25] * 3
+    assert len(recorder.of("request")) == 2
+    assert 3 <= run.facts["warmup_request_count"] <= 4
+    assert run.facts["warmup_settled"] in (True, False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgerig_workload.protocol import RULES, settled
+from edgerig_workload.protocol import RULES, rules_of, settled
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,27 @@ def test_standard_block_needs_requests_and_time(count: int, elapsed_s: float, co
 
 def test_block_has_at_least_the_requests_of_the_trial() -> None:
     assert not RULES["quick"].measured(29, 99.0, requested=30)
+
+
+def test_a_trial_sets_its_own_numbers_in_place_of_its_protocols() -> None:
+    rules = rules_of("standard", {"idle_s": 0.5, "warmup_most": 1, "block_requests": 3, "block_s": 2.0})
+
+    assert (rules.idle_s, rules.warmup_least, rules.warmup_most, rules.asks_to_settle) == (0.5, 1, 1, False)
+    assert not rules.measured(3, 1.9, requested=1)
+    assert rules.measured(3, 2.0, requested=1)
+
+
+def test_without_numbers_of_its_own_a_trial_has_its_protocols() -> None:
+    assert rules_of("publishable", {}) == RULES["publishable"]
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "still", "complete"),
+    [(299.0, True, False), (300.0, True, True), (300.0, False, False), (1800.0, False, True)],
+)
+def test_a_sustained_block_awaits_steady_temperatures_up_to_a_limit(
+    elapsed_s: float, still: bool, complete: bool
+) -> None:
+    rules = rules_of("standard", {"sustained_s": 300.0})
+
+    assert rules.measured(1000, elapsed_s, 20, still) is complete
