@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,8 +116,9 @@ def _show_plan(context: Context, prepared: PreparedStudy, file: Path) -> None:
             for cell in prepared.cells
         ],
     )
-    for exclusion in prepared.exclusions:
-        out.text(f"left out by the {exclusion.source}: {json.dumps(exclusion.factors)}: {exclusion.reason}")
+    reasons = Counter((exclusion.source, exclusion.reason) for exclusion in prepared.exclusions)
+    for (source, reason), count in reasons.items():
+        out.text(f"{count} left out by the {source}: {reason}")
     out.document({"dry_run": dry_run(prepared)})
 
 
