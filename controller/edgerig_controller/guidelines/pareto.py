@@ -20,6 +20,7 @@ from edgerig_controller.guidelines.resources import upper_bound
 from edgerig_controller.guidelines.scores import Floats
 
 CERTIFIED, EXCLUDED = 0.9, 0.1
+PIECE = 100
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ def front(config_ids: Sequence[str], replicates: Floats, axes: Sequence[Axis]) -
         replicates: joint draws, shape (draws, configurations, axes).
         axes: direction and epsilon of each.
     """
-    share = on_front(replicates, axes).mean(axis=0)
+    # Every pair of configurations is compared in every draw: in pieces, that memory stays small.
+    pieces = [on_front(replicates[at : at + PIECE], axes) for at in range(0, len(replicates), PIECE)]
+    share = np.concatenate(pieces).mean(axis=0)
     return tuple(Member(name, float(value)) for name, value in zip(config_ids, share, strict=True))
 
 
