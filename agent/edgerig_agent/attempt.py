@@ -42,6 +42,7 @@ from edgerig_agent.accounting import CpuWatch, KernelCounters, cpu_time_s, kerne
 from edgerig_agent.attempt_files import Settings
 from edgerig_agent.classify import Ending, Evidence, classify
 from edgerig_agent.environment import read_environment
+from edgerig_agent.live_meter import PERIOD_S, open_meter
 from edgerig_agent.measure.events import WorkerReport
 from edgerig_agent.measure.reduce import Reduced, reduce_attempt
 from edgerig_agent.measure.summary import write_cpu_times
@@ -58,7 +59,7 @@ from edgerig_agent.runtime import (
     start_worker,
     stop_sampler,
 )
-from edgerig_agent.supervise import Ended, Signals, WorkerLog, supervise
+from edgerig_agent.supervise import Beat, Ended, Signals, WorkerLog, supervise
 
 
 @dataclass(frozen=True)
@@ -247,16 +248,21 @@ def _measure(course: _Course, keeper: Keeper) -> Finished:
     # The sampler is not among them: it is the measurement, and its effect is measured apart.
     own = (os.getpid(), *settings.own_pids)
     before = kernel_counters()
+    meter = open_meter(folder) if trial.budgets.train.energy_j > 0 else None
     try:
-        worker = start_worker(folder, trial, course.inputs, course.interpreter)
+        meter_fd = None if meter is None else meter.descriptor
+        worker = start_worker(folder, trial, course.inputs, course.interpreter, meter_fd)
         own_before_s = cpu_time_s(own)
-        ended = supervise(worker, log, course.signals, budget_s=trial.budgets.attempt.duration_s)
+        beat = None if meter is None else Beat(PERIOD_S, meter.renew)
+        ended = supervise(worker, log, course.signals, budget_s=trial.budgets.attempt.duration_s, beat=beat)
         own_cpu_s = max(0.0, cpu_time_s(own) - own_before_s)
     except DeviceError as error:
         raise _PrepareError(FAILURE_CLASS_NOT_INSTALLED, error) from error
     finally:
         stop_sampler(sampler)
         log.close()
+        if meter is not None:
+            meter.close()
     write_cpu_times(folder, watch.times(own_cpu_s))
     kept = keeper.ended()
     report, violation = take_events(folder, bytes(ended.events))

@@ -29,6 +29,8 @@ _HASH_CHUNK_BYTES = 1024 * 1024
 # Files of the manifest besides the traces, in its order.
 _LISTED = (
     *("trial.json", "events.jsonl", "scores.jsonl", "worker.log", "result.json"),
+    # Item scores at points of a training budget.
+    "points.jsonl",
     # With the traces and events these are all that the figures are reduced from.
     *("sampler.json", "cpu.json"),
 )

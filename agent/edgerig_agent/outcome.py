@@ -55,7 +55,7 @@ class Window:
 
 
 def take_events(folder: Path, raw: bytes) -> tuple[WorkerReport, str]:
-    """Parses the lines of the event pipe and writes events.jsonl and scores.jsonl.
+    """Parses the lines of the event pipe; writes events.jsonl, scores.jsonl and, if any, points.jsonl.
 
     Returns what the worker said, and the first line that the contract forbids
     ('' for none); a piece of a line at the end is what a killed worker leaves.
@@ -64,6 +64,7 @@ def take_events(folder: Path, raw: bytes) -> tuple[WorkerReport, str]:
         StorageError: the disk refuses.
     """
     events: list[WorkerEvent] = []
+    points: list[bytes] = []
     violation = ""
     try:
         with (folder / "events.jsonl").open("wb") as kept, (folder / "scores.jsonl").open("wb") as scores:
@@ -74,10 +75,14 @@ def take_events(folder: Path, raw: bytes) -> tuple[WorkerReport, str]:
                     violation = violation or error.message[:1000]
                     continue
                 events.append(event)
-                if event.WhichOneof("event") == "score":
-                    scores.write(canonical_bytes(to_json(event.score)) + b"\n")
-                else:
+                if event.WhichOneof("event") != "score":
                     kept.write(line + b"\n")
+                elif event.score.point:
+                    points.append(canonical_bytes(to_json(event.score)) + b"\n")
+                else:
+                    scores.write(canonical_bytes(to_json(event.score)) + b"\n")
+        if points:
+            (folder / "points.jsonl").write_bytes(b"".join(points))
     except OSError as error:
         raise StorageError(f"cannot write the events: {error}", hint=f"df -h {folder}") from error
     return collect(events), violation
@@ -109,6 +114,7 @@ def compose(
         failure_phase=PHASE_UNSPECIFIED,
         measurements=reduced.measurements,
         sensor_events=reduced.sensor_events,
+        points=reduced.points,
         item_count=len(report.scores),
         boot_id=anchors.boot_id,
         anchor_mono_ns=anchors.mono_ns,
@@ -123,6 +129,7 @@ def compose(
         result.worker.CopyFrom(report.facts)
     if report.scores:
         result.quality = sum(score.score for score in report.scores) / len(report.scores)
+        score_end(result)
     if ending.status != STATUS_OK:
         spoken = report.failure.phase if report.failure is not None else PHASE_UNSPECIFIED
         result.failure_phase = spoken or report.open_phase or PHASE_UNSPECIFIED
@@ -131,6 +138,13 @@ def compose(
         reasons = (validity.INVALIDATING | {BROKEN}) & set(flags)
         result.failure_message = f"not evidence: {', '.join(sorted(reasons))}"
     return result
+
+
+def score_end(result: AttemptResult) -> None:
+    """Gives the end of training the trial's own score, where its parameters are those of the end."""
+    if result.points and not result.points[-1].HasField("score") and not result.worker.train_kept_point:
+        result.points[-1].score = result.quality
+        result.points[-1].item_count = result.item_count
 
 
 def compose_unstarted(attempt_id: str, trial: Trial, ending: Ending, anchors: Anchors) -> AttemptResult:

@@ -22,7 +22,7 @@ from edgerig.words import word
 from edgerig_agent.attempt_files import read_result, read_trial
 from edgerig_agent.measure.events import WorkerReport, collect
 from edgerig_agent.measure.reduce import Reduced, reduce_attempt
-from edgerig_agent.outcome import reduced_flags
+from edgerig_agent.outcome import reduced_flags, score_end
 
 _NEEDED = ("trial.json", "events.jsonl", "scores.jsonl", "result.json")
 _MAX_LINES_BYTES = 256 * 1024 * 1024
@@ -176,14 +176,19 @@ def _message_differences(name: str, stored: Message, computed: Message) -> Itera
 def _field_differences(result: AttemptResult, reduced: Reduced, report: WorkerReport) -> Iterable[Difference]:
     scores = [score.score for score in report.scores]
     computed = AttemptResult(
-        item_count=len(scores), sensor_events=reduced.sensor_events, measurements=result.measurements
+        item_count=len(scores),
+        sensor_events=reduced.sensor_events,
+        measurements=result.measurements,
+        points=reduced.points,
+        worker=result.worker,
     )
     if scores:
         computed.quality = sum(scores) / len(scores)
+        score_end(computed)
     if reduced.last_available_bytes is not None:
         computed.last_available_bytes = reduced.last_available_bytes
     before, now = to_json(result), to_json(computed)
-    for key in ("quality", "item_count", "sensor_events", "last_available_bytes"):
+    for key in ("quality", "item_count", "sensor_events", "points", "last_available_bytes"):
         if before.get(key) != now.get(key):
             yield Difference(key, before.get(key), now.get(key))
 

@@ -140,8 +140,10 @@ def workload_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))).resolve()
 
 
-def start_worker(folder: Path, trial: Trial, inputs: Inputs, interpreter: str) -> Worker:
-    """Starts the worker and returns it.
+def start_worker(
+    folder: Path, trial: Trial, inputs: Inputs, interpreter: str, meter_fd: int | None = None
+) -> Worker:
+    """Starts the worker and returns it; it inherits the energy meter where there is one.
 
     Raises:
         DeviceError: the interpreter cannot be started.
@@ -157,6 +159,7 @@ def start_worker(folder: Path, trial: Trial, inputs: Inputs, interpreter: str) -
     command = [interpreter, "-m", "edgerig_workload", "run", str(folder / "trial.json")]
     command += ["--event-fd", str(event_write), "--model", str(inputs.model_dir)]
     command += ["--data", str(inputs.data_file), "--out", str(folder / "worker")]
+    command += [] if meter_fd is None else ["--meter-fd", str(meter_fd)]
     try:
         process = subprocess.Popen(
             command,
@@ -165,7 +168,7 @@ def start_worker(folder: Path, trial: Trial, inputs: Inputs, interpreter: str) -
             stderr=subprocess.STDOUT,
             cwd=working,
             env=environment,
-            pass_fds=(event_write,),
+            pass_fds=(event_write,) if meter_fd is None else (event_write, meter_fd),
             start_new_session=True,
             preexec_fn=_before_worker(os.getpid()),
         )

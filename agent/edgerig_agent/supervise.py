@@ -44,6 +44,14 @@ class Ended:
     major_fault_count: int = 0
 
 
+@dataclass(frozen=True)
+class Beat:
+    """Something short that is done again and again while the worker lives."""
+
+    period_s: float
+    act: Callable[[], None]
+
+
 class Signals:
     """SIGTERM and SIGINT as a request to cancel; every signal wakes a poll()."""
 
@@ -130,6 +138,7 @@ def supervise(
     signals: Signals,
     *,
     budget_s: float,
+    beat: Beat | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Ended:
     """Returns when the worker and its whole process group have ended.
@@ -139,16 +148,23 @@ def supervise(
         log: takes what it prints.
         signals: tells of a wish to cancel.
         budget_s: wall time after which the worker is ended; 0 = no limit.
+        beat: something to do all the while.
         clock: seconds, monotonic.
     """
     ended = Ended(begin_mono_ns=time.monotonic_ns())
     watch = _Watch(worker, log, ended)
     deadline = clock() + budget_s if budget_s > 0 else None
     kill_at: float | None = None
+    beat_at = clock() if beat is not None else None
     while not watch.is_over():
         kill_at = _enforce(worker.process.pid, ended, signals, deadline, kill_at, clock)
+        if beat is not None and beat_at is not None and clock() >= beat_at:
+            beat.act()
+            beat_at = clock() + beat.period_s
         moments = [
-            moment for moment in (deadline if kill_at is None else None, kill_at) if moment is not None
+            moment
+            for moment in (deadline if kill_at is None else None, kill_at, beat_at)
+            if moment is not None
         ]
         timeout_s = max(0.0, min(moments) - clock()) if moments else None
         watch.wait(signals, timeout_s)

@@ -12,10 +12,12 @@ from edgerig.v1.attempt_pb2 import (
     PHASE_DECODE,
     PHASE_PREFILL,
     PHASE_TRAIN_STEP,
+    CorpusMetric,
     ItemScore,
     Phase,
     PhaseInterval,
     Request,
+    TrainPoint,
     TrainStep,
     WorkerEvent,
     WorkerFacts,
@@ -31,7 +33,10 @@ class WorkerReport:
     intervals: list[PhaseInterval] = field(default_factory=list)
     steps: list[TrainStep] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    # Those of the trial itself; those at points of its training budget are not among them.
     scores: list[ItemScore] = field(default_factory=list)
+    metrics: list[CorpusMetric] = field(default_factory=list)
+    points: list[TrainPoint] = field(default_factory=list)
     facts: WorkerFacts | None = None
     failure: WorkerFailure | None = None
     is_done: bool = False
@@ -78,7 +83,13 @@ def collect(events: Iterable[WorkerEvent]) -> WorkerReport:
         elif kind == "request":
             report.requests.append(event.request)
         elif kind == "score":
-            report.scores.append(event.score)
+            if not event.score.point:
+                report.scores.append(event.score)
+        elif kind == "metric":
+            if not event.metric.point:
+                report.metrics.append(event.metric)
+        elif kind == "point":
+            report.points.append(event.point)
         elif kind == "facts":
             # A later line completes an earlier one (training figures come last).
             report.facts = report.facts or WorkerFacts()

@@ -26,6 +26,7 @@ from edgerig.v1.attempt_pb2 import (
     Measurement,
     Phase,
     SensorEvent,
+    TrainPoint,
 )
 from edgerig.v1.trial_pb2 import Protocol
 from edgerig_agent.measure import disturbance, memory, validity
@@ -36,6 +37,7 @@ from edgerig_agent.measure.faults import UNREADABLE, Fault
 from edgerig_agent.measure.figures import Origin, figure, unavailable
 from edgerig_agent.measure.idle import Idle, idle_power
 from edgerig_agent.measure.latency import request_figures
+from edgerig_agent.measure.points import corpus_figures, points_with_energy
 from edgerig_agent.measure.power import MAIN_PHASES, energy_figures, idle_figures, why_no_total
 from edgerig_agent.measure.sources import PowerSource, power_sources
 from edgerig_agent.measure.summary import SamplerSummary, read_cpu_times, read_sampler_summary
@@ -61,6 +63,8 @@ class Reduced:
     # Flags of single figures, and of what disturbed the whole run.
     figure_flags: frozenset[str]
     sensor_events: tuple[SensorEvent, ...] = ()
+    # The curve of training with the energy that it had used at each point.
+    points: tuple[TrainPoint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Re
     figures += training_figures(report.steps, train[0][0] if train else None, attempt.flags)
     figures += request_figures(report.requests, attempt.flags)
     figures += idle_figures(attempt.sources, attempt.idles, attempt.flags)
+    figures += corpus_figures(report.metrics, attempt.flags)
     figures += _run_figures(attempt)
     flags = {flag for measured in figures for flag in measured.flags} | set(_disturbances(attempt))
     return Reduced(
@@ -105,6 +110,7 @@ def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Re
         swapped,
         frozenset(flags),
         _sensor_events(attempt),
+        points_with_energy(report, attempt.sources),
     )
 
 
