@@ -13,7 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgerig_agent.probes.base import TEMPERATURE_C, UNREAD, Places, Probe, list_folder, places, read_text
+from edgerig_agent.probes.base import (
+    LAST_UNREAD,
+    TEMPERATURE_C,
+    Places,
+    Probe,
+    list_folder,
+    places,
+    read_text,
+)
 from edgerig_agent.probes.families import discover
 from edgerig_agent.protocol.clocks import clock_files, governor_files
 from edgerig_agent.protocol.gpu_users import GpuUsers
@@ -84,7 +92,7 @@ class Thermometer:
         found: dict[str, float] = {}
         for probe, wanted in self._probes:
             raws = probe.read_all()
-            found |= {source: raws[i] * scale for i, source, scale in wanted if raws[i] != UNREAD}
+            found |= {source: raws[i] * scale for i, source, scale in wanted if raws[i] > LAST_UNREAD}
         return found
 
     def close(self) -> None:
