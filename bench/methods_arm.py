@@ -83,7 +83,8 @@ def main() -> None:
         _trainer(desk, model, kind, checkpointed=gradient == "checkpointed")
 
 
-def _loaded(model: Any) -> Any:
+def loaded_as_worker(model: Any) -> Any:
+    """Wrap a model as the worker does after loading; it has no tokenizer."""
     import torch
 
     from edgerig_workload.models import Loaded
@@ -105,16 +106,16 @@ def _loaded(model: Any) -> Any:
     )
 
 
-def _batches(loaded: Any) -> Callable[..., Any]:
+def batches(loaded: Any, length: int = methods_model.LENGTH) -> Callable[..., Any]:
     """The product's own way from samples to a batch; every token but the first carries loss."""
     from edgerig_workload.learn.examples import Sample, collate
 
-    rows = methods_model.rows(64, loaded.model.config.vocab_size)
+    rows = [row[:length] for row in methods_model.rows(64, loaded.model.config.vocab_size)]
     samples = [Sample(tuple(row[:1]), tuple(row[1:])) for row in rows]
     return lambda places: collate(loaded, [samples[place] for place in places])
 
 
-def _set_up(loaded: Any, kind: str) -> Any:
+def set_up(loaded: Any, kind: str) -> Any:
     """The trainable set as a trial makes it, with the catalogue's defaults."""
     from edgerig_workload.catalog import METHODS
     from edgerig_workload.learn.context import Context
@@ -155,8 +156,8 @@ def _own_training(desk: Desk, model: Any, kind: str, gradient: str) -> None:
     from edgerig_workload.learn.zeroth import Displaced, InPlaceSgd, ZerothOrder
     from edgerig_workload.trial import TrainBudget
 
-    loaded = _loaded(model)
-    trained = _set_up(loaded, kind)
+    loaded = loaded_as_worker(model)
+    trained = set_up(loaded, kind)
     if gradient == "mezo":
         estimator: Any = ZerothOrder(
             partial(losses.answer_loss, model), Displaced(trained.named, snapshot=False), 1, 1e-3
@@ -170,7 +171,7 @@ def _own_training(desk: Desk, model: Any, kind: str, gradient: str) -> None:
     parts: dict[str, Any] = {
         "estimator": estimator,
         "optimiser": optimiser,
-        "make_batch": _batches(loaded),
+        "make_batch": batches(loaded),
         "places": shuffled(64, 1),
         "batch": methods_model.BATCH,
     }
@@ -207,7 +208,7 @@ def _reference_model(model: Any, kind: str) -> Any:
         return get_peft_model(model, configs[kind]())
     if kind == "bitfit":
         # Llama has no biases and peft no way to add them: both sides train the same new ones.
-        _set_up(_loaded(model), kind)
+        set_up(loaded_as_worker(model), kind)
         return model
     rules: dict[str, Callable[[str], bool]] = {
         "full": lambda _: True,
@@ -279,7 +280,7 @@ def _plain_mezo(desk: Desk, model: Any, kind: str) -> None:
     trained = _reference_model(model, kind)
     weights = [weight for weight in trained.parameters() if weight.requires_grad]
     trained.eval()
-    make_batch = _batches(_loaded(model))
+    make_batch = batches(loaded_as_worker(model))
     epsilon, rate = 1e-3, 1e-7
     seeds = torch.Generator().manual_seed(1)
 
@@ -320,7 +321,7 @@ def _forward(desk: Desk, model: Any) -> None:
     import torch
 
     model.eval()
-    make_batch = _batches(_loaded(model))
+    make_batch = batches(loaded_as_worker(model))
 
     def block(steps: int) -> None:
         with torch.inference_mode():
@@ -336,7 +337,7 @@ def _forward(desk: Desk, model: Any) -> None:
 def _own_decode(desk: Desk, model: Any) -> None:
     from edgerig_workload.infer.steps import begin
 
-    loaded = _loaded(model)
+    loaded = loaded_as_worker(model)
     prompt = methods_model.rows(1, model.config.vocab_size)[0][:PROMPT_TOKENS]
 
     def block(requests: int) -> None:

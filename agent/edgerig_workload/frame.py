@@ -22,6 +22,7 @@ from edgerig_workload.limits import limit_memory
 from edgerig_workload.meter import Meter
 from edgerig_workload.phases import Marks
 from edgerig_workload.protocol import Rules, rules_of
+from edgerig_workload.release import release
 from edgerig_workload.trial import Trial
 
 
@@ -128,6 +129,7 @@ class Attempt:
             "kernel": compressed.kernel,
         }
         self.report_facts()
+        release()
         self._idle("idle_resident", rules)
         self._work(compressed.loaded, questions, rules)
         self._idle("idle_post", rules)
@@ -142,6 +144,8 @@ class Attempt:
         context = Context(trial, loaded, questions, self.marks, self.events, self.folders.out, self.meter)
         learned = method(trial.method.kind)(context)
         self.facts |= learned.facts
+        # Inference is measured as on a device that only infers.
+        release()
         if trial.inference.requests:
             prepared = profile.prepare(loaded, trial.inference)
             with self.marks.phase("warmup"):
