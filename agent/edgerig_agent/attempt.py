@@ -50,6 +50,12 @@ from edgerig_agent.outcome import Anchors, Window, compose, compose_unstarted, t
 from edgerig_agent.protocol.keeper import NOT_RESTORED, CancelledError, Keeper, Surroundings
 from edgerig_agent.protocol.settings import restore_stale
 from edgerig_agent.protocol.waiting import Note
+from edgerig_agent.recorders import (
+    check_meters,
+    configured_meters,
+    start_recorders,
+    stop_recorders,
+)
 from edgerig_agent.runtime import (
     Inputs,
     interpreter_path,
@@ -241,9 +247,12 @@ def _measure(course: _Course, keeper: Keeper) -> Finished:
     folder, trial, settings = course.folder, course.trial, course.settings
     watch = CpuWatch()
     try:
+        meters = (*configured_meters(Path(settings.home)), *settings.meters)
+        check_meters(meters)
         sampler = start_sampler(folder, settings.sysfs_root, trial.seed)
-    except DeviceError as error:
+    except (DeviceError, UsageError) as error:
         raise _PrepareError(FAILURE_CLASS_PRECONDITION, error) from error
+    recorders = start_recorders(folder, meters, settings.sysfs_root, trial.seed)
     log = WorkerLog(folder / "worker.log")
     # The sampler is not among them: it is the measurement, and its effect is measured apart.
     own = (os.getpid(), *settings.own_pids)
@@ -260,6 +269,7 @@ def _measure(course: _Course, keeper: Keeper) -> Finished:
         raise _PrepareError(FAILURE_CLASS_NOT_INSTALLED, error) from error
     finally:
         stop_sampler(sampler)
+        stop_recorders(recorders)
         log.close()
         if meter is not None:
             meter.close()

@@ -50,6 +50,8 @@ class Settings:
     own_pids: tuple[int, ...]
     # Where the agent keeps what outlives an attempt: the idle base, settings to be put back.
     home: str
+    # External meters to read beside the device's own sensors, besides those of the home's agent.json.
+    meters: tuple[str, ...] = ()
 
 
 def read_settings(folder: Path) -> Settings:
@@ -69,6 +71,7 @@ def read_settings(folder: Path) -> Settings:
             sysfs_root=_text(document, "sysfs_root") or "/",
             own_pids=tuple(int(pid) for pid in document.get("own_pids", [])),
             home=_text(document, "home") or str(folder),
+            meters=tuple(str(address) for address in document.get("meters", [])),
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise ProtocolError(f"attempt.json cannot be understood: {error}") from error

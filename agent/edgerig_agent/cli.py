@@ -59,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument(
         "--sysfs-root", default="/", metavar="DIR", help="stands for / in looking for sensors"
     )
+    measure.add_argument(
+        "--meter",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="an external meter to read too, such as shelly://192.168.1.20 (repeatable)",
+    )
     measure.add_argument("--json", action="store_true", help="print one JSON document")
     _add_home(measure)
     measure.set_defaults(handler=_measure)
@@ -79,8 +86,23 @@ def _parser() -> argparse.ArgumentParser:
     facts.add_argument("--sysfs-root", default="/", metavar="DIR")
     facts.set_defaults(handler=_facts)
 
+    _add_looks(commands)
     _add_fleet_commands(commands)
     return parser
+
+
+def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser("doctor", help="say what can be measured here, and what mends the rest")
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
+    doctor.add_argument("--channels", action="store_true", help="also list every channel of every sensor")
+    doctor.add_argument("--root", default="/", metavar="DIR", help="stands for / in looking for sensors")
+    doctor.add_argument("--worker-python", default="", metavar="EXE", help="interpreter that has torch")
+    doctor.add_argument("--scan-s", type=float, default=1.0, metavar="S", help="seconds to read the sensors")
+    doctor.add_argument(
+        "--forget-idle-base", action="store_true", help="have the idle temperature measured anew"
+    )
+    _add_home(doctor)
+    doctor.set_defaults(handler=_doctor)
 
 
 def _add_fleet_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,7 +143,14 @@ def _measure(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out.resolve()
     interpreter: str = arguments.worker_python or sys.executable
     home: Path = arguments.home
-    prepare(arguments.trial, out, interpreter=interpreter, sysfs_root=arguments.sysfs_root, home=home)
+    prepare(
+        arguments.trial,
+        out,
+        interpreter=interpreter,
+        sysfs_root=arguments.sysfs_root,
+        home=home,
+        meters=arguments.meter,
+    )
     if not arguments.json:
         print(f"measuring {arguments.trial} into {out}; nothing is shown until it is over", flush=True)
     finished = run_attempt(out, worker_python=interpreter, note=_note)
@@ -179,6 +208,12 @@ def _facts(arguments: argparse.Namespace) -> int:
     from edgerig_agent import device
 
     return device.main(["--worker-python", arguments.worker_python, "--sysfs-root", arguments.sysfs_root])
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from edgerig_agent.doctor.main import run
+
+    return run(arguments)
 
 
 def _enroll(arguments: argparse.Namespace) -> int:

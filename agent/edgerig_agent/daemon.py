@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +28,7 @@ from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UsageError
 from edgerig_agent import identity as identities
 from edgerig_agent import inventory, processes, renewal, rounds, watchdog
 from edgerig_agent.conductor import Conductor, Limits
+from edgerig_agent.recorders import check_meters, configured_meters
 from edgerig_agent.runner import Programs, Runner, programs
 from edgerig_agent.session import GrpcChannel, Link
 from edgerig_agent.signals import Signals
@@ -51,6 +52,8 @@ class Settings:
     cache_bytes: int = _CACHE_BYTES
     # Free disk below which no work is taken.
     spool_bytes: int = _RESERVE_BYTES
+    # Addresses of external meters; the attempt process reads them from the same file.
+    meters: list[str] = field(default_factory=list)
 
 
 def read_settings(home: Path) -> Settings:
@@ -66,12 +69,13 @@ def read_settings(home: Path) -> Settings:
         return Settings()
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}", hint=f"python -m json.tool {path}") from error
-    kinds = {"worker_python": str, "cache_bytes": int, "spool_bytes": int}
+    kinds = {"worker_python": str, "cache_bytes": int, "spool_bytes": int, "meters": list}
     wrong = not isinstance(document, dict) or any(
         not isinstance(value, kinds.get(key, type(None))) for key, value in document.items()
     )
     if wrong:
         raise UsageError(f"{path} may hold {', '.join(kinds)} only", hint=f"python -m json.tool {path}")
+    check_meters(configured_meters(home))
     return Settings(**document)
 
 

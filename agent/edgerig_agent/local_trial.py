@@ -8,6 +8,7 @@ Runs nothing.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edgerig.errors import DataError, StorageError, UsageError
 from edgerig.v1.trial_pb2 import FileRef, Trial
 from edgerig.version import DOCUMENT_SCHEMA
 from edgerig_agent import attempt_files as files
+from edgerig_agent.recorders import check_meters, configured_meters
 
 _MAX_TRIAL_BYTES = 1024 * 1024
 _STARTER = "starter/"
@@ -42,16 +44,24 @@ _SIDE_FILES = frozenset(
 
 
 def prepare(
-    trial_path: Path, out: Path, *, interpreter: str = "", sysfs_root: str = "/", home: Path | None = None
+    trial_path: Path,
+    out: Path,
+    *,
+    interpreter: str = "",
+    sysfs_root: str = "/",
+    home: Path | None = None,
+    meters: Sequence[str] = (),
 ) -> Trial:
     """Makes `out` an attempt folder that is ready to run, and returns the completed trial.
 
     Raises:
-        UsageError: the trial file is not there, or `out` holds something already.
+        UsageError: the trial file is not there, `out` holds something already, or a meter's
+            address cannot be understood.
         ProtocolError: the trial file is not a Trial.
         DataError: the model or the data cannot be found.
         StorageError: the disk refuses.
     """
+    check_meters([*(configured_meters(home) if home else ()), *meters])
     trial = read_trial(trial_path)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
@@ -71,6 +81,7 @@ def prepare(
         "sysfs_root": sysfs_root,
         "own_pids": [],
         "home": str(home.resolve()) if home else "",
+        "meters": list(meters),
     }
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,83 @@
+"""The recorder process: reads one external meter and writes its trace.
+
+A process for each meter, so that one that is slow or dead delays neither the
+sampler nor another. Its trace is like the sampler's: jittered instants, the stamp
+in the middle of the request, and a column with half of the request's time. It ends
+on SIGTERM, and when its parent dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from edgerig_agent.measure.sampler import Schedule, Stream
+from edgerig_agent.probes.base import places
+from edgerig_agent.probes.meters.address import Address, parse_all
+from edgerig_agent.probes.meters.base import MeterProbe
+
+
+class _StopError(BaseException):
+    """SIGTERM came, or the parent is gone; no error of a meter, so nothing catches it on its way."""
+
+
+def main(argv: list[str]) -> int:
+    """Records until SIGTERM; `FOLDER ROOT ADDRESS SEED READY_FD PARENT` are its arguments.
+
+    Writes FOLDER/trace/meter-NAME.trace and FOLDER/meter-NAME.json, and one byte to
+    READY_FD once the first request was answered or has failed.
+    """
+    folder, root, text = Path(argv[0]), argv[1], argv[2]
+    seed, ready_fd, parent = (int(number) for number in argv[3:6])
+    (address,) = parse_all([text])
+    probe = address.probe(places(root))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    began_ns = time.monotonic_ns()
+    (folder / "trace").mkdir(exist_ok=True)
+    stream = Stream(probe, str(folder / "trace"), probe.interval_ns, seed, began_ns)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        stream.sample(0)
+        os.write(ready_fd, b"r")
+        os.close(ready_fd)
+        _record(stream, Schedule(began_ns, probe.interval_ns, seed), parent)
+    except _StopError:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stream.close()
+        _write_summary(folder, address, probe)
+    return 0
+
+
+def _record(stream: Stream, schedule: Schedule, parent: int) -> None:
+    while os.getppid() == parent:
+        wait_ns = schedule.next_ns(time.monotonic_ns()) - time.monotonic_ns()
+        if wait_ns > 0:
+            time.sleep(wait_ns * 1e-9)
+        stream.sample(schedule.index)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _StopError
+
+
+def _write_summary(folder: Path, address: Address, probe: MeterProbe) -> None:
+    document = {
+        "address": address.text,
+        "identity": probe.identity,
+        "boundary": address.boundary,
+        "request_count": probe.request_count,
+        "failure_count": probe.failure_count,
+        "last_error": probe.last_error,
+    }
+    (folder / f"{probe.name}.json").write_text(json.dumps(document) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
