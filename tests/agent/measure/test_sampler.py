@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,18 @@ def test_each_interval_has_one_instant_inside_it() -> None:
     assert all(1000 + 100 * i <= instant < 1100 + 100 * i for i, instant in enumerate(instants))
 
 
-def test_instants_spread_over_the_interval() -> None:
+def test_instants_spread_evenly_over_the_interval() -> None:
     schedule = Schedule(0, 1000, seed=1)
-    offsets = [schedule.next_ns(1000 * index) % 1000 for index in range(2000)]
-    assert sum(offsets) / len(offsets) == pytest.approx(500, abs=25)
-    assert sum(offset < 250 for offset in offsets) == pytest.approx(500, abs=60)
+    offsets = [schedule.next_ns(1000 * index) % 1000 for index in range(20_000)]
+    shares = [sum(low <= offset < low + 100 for offset in offsets) / 20_000 for low in range(0, 1000, 100)]
+    assert shares == pytest.approx([0.1] * 10, abs=0.012)
+
+
+def test_neighbours_are_half_to_one_and_a_half_intervals_apart() -> None:
+    schedule = Schedule(0, 1000, seed=2)
+    instants = [schedule.next_ns(1000 * index) for index in range(5_000)]
+    gaps = [later - earlier for earlier, later in pairwise(instants)]
+    assert (min(gaps), max(gaps)) == (pytest.approx(500, abs=5), pytest.approx(1500, abs=5))
 
 
 def test_the_same_seed_gives_the_same_instants() -> None:
