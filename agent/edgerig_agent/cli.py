@@ -95,7 +95,7 @@ def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     doctor = commands.add_parser("doctor", help="say what can be measured here, and what mends the rest")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     doctor.add_argument("--channels", action="store_true", help="also list every channel of every sensor")
-    doctor.add_argument("--root", default="/", metavar="DIR", help="stands for / in looking for sensors")
+    _add_root(doctor)
     doctor.add_argument("--worker-python", default="", metavar="EXE", help="interpreter that has torch")
     doctor.add_argument("--scan-s", type=float, default=1.0, metavar="S", help="seconds to read the sensors")
     doctor.add_argument(
@@ -121,6 +121,18 @@ def _add_fleet_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     run.add_argument("--embedded", action="store_true", help="end when the controller is gone")
     _add_home(run)
     run.set_defaults(handler=_run)
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    # The longer name is that of `measure` and `facts`.
+    parser.add_argument(
+        "--root",
+        "--sysfs-root",
+        dest="root",
+        default="/",
+        metavar="DIR",
+        help="stands for / in looking for sensors",
+    )
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:
