@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timezone
 
-from edgerig.errors import RejectedError, UsageError
+from edgerig.errors import UsageError
 from edgerig.v1 import agent_service_pb2 as agents
 from edgerig.v1 import enroll_service_pb2 as pb
 from edgerig.version import PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
@@ -103,7 +103,7 @@ async def renew(
     """Certifies a device's new key; the certificate that asked stays valid until the new one is used.
 
     Raises:
-        RejectedError: it is too early.
+        UsageError: it is too early.
         ProtocolError: the signing request is none.
     """
     now_unix_s = frame.clock()
@@ -111,7 +111,7 @@ async def renew(
     due_unix_s = end_unix_s - _RENEWABLE_SHARE * AGENT_DAYS * 86400.0
     if now_unix_s < due_unix_s:
         days = (due_unix_s - now_unix_s) / 86400.0
-        raise RejectedError(f"The certificate of {device_id} can be renewed in {days:.1f} days, not before.")
+        raise UsageError(f"The certificate of {device_id} can be renewed in {days:.1f} days, not before.")
     issued = frame.authority.sign_agent(request.certificate_request_pem, device_id, _moment(now_unix_s))
     await frame.store.ask(
         lambda store: store.fleet.renew_certificate(

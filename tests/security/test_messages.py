@@ -1,0 +1,275 @@
+"""Messages that are too large, malformed, or name what they must not: refused, with nothing changed.
+
+No archive is read anywhere in edgerig, so there is no archive that could
+swell: what is unpacked has the size that was declared and checked before. The
+bounds that stand in its place are tested here.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from edgerig import documents
+from edgerig.channel import CHUNK_BYTES
+from edgerig.v1 import agent_service_pb2 as agents
+from edgerig.v1 import control_service_pb2 as control
+from edgerig.v1 import fleet_service_pb2 as fleet
+from edgerig.v1.attempt_pb2 import ItemScore, Manifest
+from edgerig.v1.trial_pb2 import FileRef
+from edgerig_controller.rpc import checks
+from tests.controller.rpc.rig import PATIENCE_S, Rig, committed, deliver, outcome_of, sha256_of, take
+from tests.controller.store.building import result_of, study
+from tests.security.conftest import stored
+from tests.security.test_intruders import refusal
+
+ROOT = Path(__file__).parents[2]
+
+
+async def leased(rig: Rig, stub: Any) -> agents.Lease:
+    await rig.store_study(study())
+    return await take(stub)
+
+
+def request_of(lease: agents.Lease, manifest: Manifest) -> agents.CommitResultRequest:
+    request = outcome_of(lease).request
+    request.manifest.CopyFrom(manifest)
+    request.sha256 = documents.digest(documents.to_json(manifest))
+    return request
+
+
+PATHS = [
+    "../../../etc/passwd",
+    "/etc/passwd",
+    "trace/../../x",
+    "..",
+    ".",
+    "",
+    "a//b",
+    "a\\..\\b",
+    "a\x00b",
+    "a\nb",
+    "x" * 301,
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_artifact_names_that_leave_their_folder(rig: Rig, path: str) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await leased(rig, stub)
+        before = await stored(rig)
+        manifest = Manifest(
+            attempt_id=lease.attempt_id, files=[FileRef(path=path, sha256="a" * 64, size_bytes=1)]
+        )
+        code, _ = await refusal(stub.CommitResult(request_of(lease, manifest), timeout=PATIENCE_S))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert await stored(rig) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/passwd", "A" * 64, "a" * 63, "", "a" * 63 + "/", "..%2f" + "a" * 59]
+)
+async def test_blob_names_that_are_no_hashes(rig: Rig, name: str) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await leased(rig, stub)
+        before = await stored(rig)
+        put = agents.PutChunkRequest(attempt_id=lease.attempt_id, sha256=name, size_bytes=1, data=b"x")
+        code, _ = await refusal(stub.PutChunk(put, timeout=PATIENCE_S))
+        assert code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+        code, _ = await refusal(stub.GetChunk(agents.GetChunkRequest(sha256=name), timeout=PATIENCE_S))
+        assert code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+    assert await stored(rig) == before
+
+
+async def test_attempt_ids_that_are_paths(rig: Rig) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        before = await stored(rig)
+        for call, request in (
+            (stub.AcceptLease, agents.AcceptLeaseRequest(attempt_id="../x", epoch=1)),
+            (stub.StartAttempt, agents.StartAttemptRequest(attempt_id="../x", epoch=1)),
+            (stub.PutChunk, agents.PutChunkRequest(attempt_id="../x", sha256="a" * 64)),
+        ):
+            code, details = await refusal(call(request, timeout=PATIENCE_S))
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert "is not an id" in details
+    assert await stored(rig) == before
+
+
+async def test_a_study_id_that_is_a_path_removes_nothing(rig: Rig) -> None:
+    await rig.store_study(study())
+    before = await stored(rig)
+    async with rig.control() as stub:
+        code, _ = await refusal(
+            stub.DeleteStudy(control.DeleteStudyRequest(study_id="../../.."), timeout=PATIENCE_S)
+        )
+    assert code is grpc.StatusCode.NOT_FOUND
+    assert await stored(rig) == before
+
+
+async def test_a_message_over_the_limit_is_refused_by_the_transport(rig: Rig) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        before = await stored(rig)
+        request = agents.SyncRequest(no_work_reason="x" * 2_000_000)
+        code, _ = await refusal(stub.Sync(request, timeout=PATIENCE_S))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await stored(rig) == before
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "offset_bytes", "length"),
+    [
+        (10, 0, 11),
+        (10, 11, 0),
+        (10, -1, 1),
+        (-1, 0, 0),
+        (2**62, 0, 1),
+        (10, 5, 6),
+        (CHUNK_BYTES * 2, 0, CHUNK_BYTES + 1),
+    ],
+)
+async def test_pieces_that_are_not_where_or_as_large_as_they_say(
+    rig: Rig, size_bytes: int, offset_bytes: int, length: int
+) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await leased(rig, stub)
+        before = await stored(rig)
+        request = agents.PutChunkRequest(
+            attempt_id=lease.attempt_id,
+            sha256="a" * 64,
+            size_bytes=size_bytes,
+            offset_bytes=offset_bytes,
+            data=b"x" * length,
+        )
+        code, _ = await refusal(stub.PutChunk(request, timeout=PATIENCE_S))
+    assert code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert await stored(rig) == before
+
+
+async def test_content_that_is_not_its_hash_is_never_stored(rig: Rig) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await leased(rig, stub)
+        before = await stored(rig)
+        request = agents.PutChunkRequest(
+            attempt_id=lease.attempt_id, sha256=sha256_of(b"honest"), size_bytes=6, data=b"forged"
+        )
+        code, _ = await refusal(stub.PutChunk(request, timeout=PATIENCE_S))
+    assert code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert not rig.frame.blobs.has(sha256_of(b"honest"))
+    assert await stored(rig) == before
+
+
+async def test_more_bytes_than_an_attempt_may_have_are_refused_before_they_come(rig: Rig) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await leased(rig, stub)
+        before = await stored(rig)
+        request = agents.PutChunkRequest(
+            attempt_id=lease.attempt_id, sha256="a" * 64, size_bytes=checks.ATTEMPT_QUOTA_BYTES + 1
+        )
+        code, _ = await refusal(stub.PutChunk(request, timeout=PATIENCE_S))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        declared = Manifest(
+            attempt_id=lease.attempt_id,
+            files=[FileRef(path="a", sha256="a" * 64, size_bytes=checks.ATTEMPT_QUOTA_BYTES + 1)],
+        )
+        code, _ = await refusal(stub.CommitResult(request_of(lease, declared), timeout=PATIENCE_S))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert await stored(rig) == before
+
+
+async def test_a_manifest_of_too_many_files_is_refused(rig: Rig) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await leased(rig, stub)
+        before = await stored(rig)
+        files = [FileRef(path=f"f{index}", sha256="a" * 64, size_bytes=0) for index in range(1001)]
+        request = request_of(lease, Manifest(attempt_id=lease.attempt_id, files=files))
+        code, details = await refusal(stub.CommitResult(request, timeout=PATIENCE_S))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "1001 files" in details
+    assert await stored(rig) == before
+
+
+@pytest.mark.parametrize(
+    "line", [b"{not json}\n", b'{"unknown": 1}\n', b'{"score": "NaN"}\n', b"[" * 100_000, b"\xff\xfe\n"]
+)
+async def test_a_scores_file_that_lies_is_refused_with_the_line(rig: Rig, line: bytes) -> None:
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await leased(rig, stub)
+        honest = documents.canonical_bytes(documents.to_json(ItemScore(item_id="a", score=0.5))) + b"\n"
+        result = result_of(_Offer(lease))
+        files = {
+            "result.json": documents.canonical_bytes(documents.to_json(result)),
+            "scores.jsonl": honest + line,
+        }
+        code, details = await refusal(deliver(stub, committed(lease, files, result)))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "2" in details
+    studies = await rig.frame.store.ask(lambda store: store.studies())
+    assert [row.done_count for row in studies] == [0]
+
+
+class _Offer:
+    def __init__(self, lease: agents.Lease) -> None:
+        self.lease, self.trial = lease, lease.trial
+
+
+async def test_bytes_that_are_no_message_are_refused_and_the_server_lives_on(rig: Rig) -> None:
+    pair = await rig.enrolled()
+    before = await stored(rig)
+    async with rig.channel(rig.listeners.agents_port, pair) as channel:
+        for method in ("Sync", "CommitResult", "PutChunk", "ReportInventory", "RenewCertificate"):
+            call = channel.unary_unary(
+                f"/edgerig.v1.AgentService/{method}", request_serializer=bytes, response_deserializer=bytes
+            )
+            code, _ = await refusal(call(b"\xff\xff\xff\xff" + method.encode(), timeout=PATIENCE_S))
+            assert code is not grpc.StatusCode.OK
+        unknown = channel.unary_unary("/edgerig.v1.AgentService/Nothing")
+        code, _ = await refusal(unknown(b"", timeout=PATIENCE_S))
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+    assert await stored(rig) == before
+    async with rig.agent(pair) as stub:
+        await stub.Sync(agents.SyncRequest(request_id="r"), timeout=PATIENCE_S)
+
+
+async def test_the_control_services_are_not_on_the_listener_for_agents(rig: Rig) -> None:
+    pair = await rig.enrolled()
+    async with rig.channel(rig.listeners.agents_port, pair) as channel:
+        for name in ("ControlService/Shutdown", "FleetService/AddPerson"):
+            call = channel.unary_unary(f"/edgerig.v1.{name}")
+            code, _ = await refusal(call(b"", timeout=PATIENCE_S))
+            assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        fleet.DeclaredDevice(device_id="../x"),
+        fleet.DeclaredDevice(device_id="a", labels=["x y"]),
+        fleet.DeclaredDevice(device_id="a", labels=[f"l{index}" for index in range(65)]),
+        fleet.DeclaredDevice(device_id="a", module="x" * 201),
+        fleet.DeclaredDevice(device_id="a", memory_bytes=-1),
+    ],
+)
+async def test_declared_devices_that_no_file_could_have_said(rig: Rig, device: fleet.DeclaredDevice) -> None:
+    before = await stored(rig)
+    async with rig.fleet() as stub:
+        code, _ = await refusal(
+            stub.ApplyInventory(fleet.ApplyInventoryRequest(devices=[device]), timeout=PATIENCE_S)
+        )
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert await stored(rig) == before
+
+
+@pytest.mark.parametrize("folder", ["agent/edgerig_agent", "agent/edgerig_workload", "controller", "protos"])
+def test_nothing_reads_archives_or_pickles(folder: str) -> None:
+    forbidden = {"zipfile", "tarfile", "gzip", "bz2", "lzma", "zlib", "pickle", "marshal", "shelve", "dill"}
+    found = []
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [item.name for item in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [f"{path.name}: {name}" for name in names if name.partition(".")[0] in forbidden]
+    assert found == []
