@@ -229,7 +229,7 @@ def _object(
         verdict=judgement.verdict.value,
         strongly=judgement.strongly,
         reasons=judgement.reasons,
-        notes=tuple(dict.fromkeys(f"{entry.task}: {entry.note}" for entry in contrasts if entry.note)),
+        notes=_notes(contrasts),
         estimand=ESTIMANDS.get(claim.unit, claim.unit),
         contrast=_weights(contrasts),
         unit=claim.unit,
@@ -280,6 +280,15 @@ def _weights(contrasts: Sequence[Contrast]) -> dict[str, float]:
     for entry in contrasts:
         total |= entry.weights
     return dict(sorted(total.items()))
+
+
+def _notes(contrasts: Sequence[Contrast]) -> tuple[str, ...]:
+    """Says each note once, with the tasks that it holds for."""
+    tasks: dict[str, list[str]] = {}
+    for entry in contrasts:
+        if entry.note:
+            tasks.setdefault(entry.note, []).append(entry.task)
+    return tuple(f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in tasks.items())
 
 
 def _places(contrasts: Sequence[Contrast]) -> tuple[Place, ...]:
@@ -338,6 +347,7 @@ def _evidence(
         emulated_only=emulated_only,
         checks=found.checks,
         spread=effect.spread(),
+        is_log_ratio=claim.unit == LOG_RATIO,
     )
 
 

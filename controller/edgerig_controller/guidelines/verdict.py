@@ -9,6 +9,7 @@ without an interval. Pure; knows neither claims nor words of reports.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,12 @@ class Evidence:
     checks: tuple[tuple[str, bool], ...] = ()
     alternates: tuple[tuple[str, Verdict], ...] = ()
     spread: Spread | None = None
+    # Figures are logarithms of ratios: reasons word them in percent.
+    is_log_ratio: bool = False
+
+    def words(self, value: float) -> str:
+        """Words a size in the unit that people read."""
+        return f"{100 * math.expm1(value):.3g} %" if self.is_log_ratio else f"{value:.3g}"
 
 
 @dataclass(frozen=True)
@@ -129,27 +136,28 @@ def _decide(evidence: Evidence, found: float) -> tuple[Verdict, tuple[str, ...]]
     if split:
         return Verdict.HETEROGENEOUS, (split,)
     size = "more than" if found > evidence.delta else "although it is at most"
-    text = f"the minimal detectable effect is {found:.3g}, {size} the {evidence.delta:g} of interest"
+    delta = evidence.words(evidence.delta)
+    text = f"the minimal detectable effect is {evidence.words(found)}, {size} the {delta} of interest"
     return Verdict.UNDERPOWERED, (text,)
 
 
 def _by_interval(evidence: Evidence) -> tuple[Verdict | None, str]:
     low, high = _bounds(evidence)
     assert evidence.tost is not None and evidence.estimate is not None
-    delta = evidence.delta
+    delta, margin = evidence.delta, evidence.words(evidence.delta)
     inside = -delta < evidence.tost[0] and evidence.tost[1] < delta
     if low > 0 and inside:
         return (
             Verdict.NEGLIGIBLE,
-            f"above 0, and the 90 % interval lies inside ±{delta:g}: real and irrelevant",
+            f"above 0, and the 90 % interval lies inside ±{margin}: real and irrelevant",
         )
     if low > 0 and evidence.estimate >= delta:
-        return Verdict.SUPPORTED, f"the interval lies above 0 and the estimate is at least {delta:g}"
+        return Verdict.SUPPORTED, f"the interval lies above 0 and the estimate is at least {margin}"
     if high < 0:
-        small = f", by less than {delta:g}" if inside else ""
+        small = f", by less than {margin}" if inside else ""
         return Verdict.CONTRADICTED, f"the interval lies below 0{small}"
     if inside:
-        return Verdict.EQUIVALENT, f"the 90 % interval lies inside ±{delta:g}"
+        return Verdict.EQUIVALENT, f"the 90 % interval lies inside ±{margin}"
     return None, "the interval decides nothing"
 
 
@@ -175,7 +183,7 @@ def _heterogeneous(evidence: Evidence) -> str:
     if evidence.heterogeneity_p is None or evidence.heterogeneity_p > HETEROGENEITY_ALPHA:
         return ""
     if evidence.prediction[0] < -evidence.delta and evidence.prediction[1] > evidence.delta:
-        return f"a new task may lie beyond {evidence.delta:g} on either side"
+        return f"a new task may lie beyond {evidence.words(evidence.delta)} on either side"
     return ""
 
 

@@ -10,6 +10,7 @@ from edgerig_controller.guidelines.effects import Effect
 from edgerig_controller.guidelines.resources import percent
 from edgerig_controller.guidelines.verdict import Interval, Judgement, Verdict
 
+FEW_REASONS = 3
 TEMPLATES = {
     Verdict.SUPPORTED: "{where}, {subject}: {figure}.",
     Verdict.NEGLIGIBLE: "{where}, {subject}, by less than the {margin} that matter: {figure}.",
@@ -48,8 +49,14 @@ def statement(
         margin=size(claim.delta, claim.unit),
         figure="" if effect is None or interval is None else figure(effect.estimate, interval, claim.unit),
         settle=_settle(judgement),
-        reasons="; ".join(judgement.reasons),
+        reasons=_few(judgement.reasons),
     )
+
+
+def _few(reasons: tuple[str, ...]) -> str:
+    """Words the first three reasons: a study can lack hundreds of cells."""
+    more = len(reasons) - FEW_REASONS
+    return "; ".join(reasons[:FEW_REASONS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _where(claim: Claim, places: tuple[str, ...]) -> str:

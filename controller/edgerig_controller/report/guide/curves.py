@@ -26,6 +26,7 @@ MOST_CURVES = 6
 BUDGET = "train_"
 # A factor of the study file that holds the training budget.
 BUDGET_FACTOR = "budget"
+NO_JOULES = "In joules: no device measured the energy of training under two budgets."
 
 
 def budgets(evidence: Evidence) -> Curves:
@@ -39,19 +40,17 @@ def budgets(evidence: Evidence) -> Curves:
         return Curves((), "no configuration was trained with two budgets or more")
     plots = []
     for task in evidence.records.tasks:
-        for title, x_name, amount_of in (
-            ("in samples", "training samples", _samples),
-            ("in seconds of the device", "training time in s", _figure("train_s")),
-            ("in joules", "training energy in J", _figure("train_j")),
-        ):
+        views: list[tuple[str, str, AmountOf]] = [("in samples", "training samples", _samples)]
+        # An hour or a joule of one box is not that of another: one drawing per device.
+        for device in sorted({table.device for table in task.runs}):
+            views.append((f"in seconds of {device}", "training time in s", _figure("train_s", device)))
+            views.append((f"in joules of {device}", "training energy in J", _figure("train_j", device)))
+        for title, x_name, amount_of in views:
             plot = _plot(evidence, task, several, amount_of, f"Training budget {title}", x_name)
             if plot is not None:
                 plots.append(plot)
-    lacking = (
-        " Energy of training was not measured." if not any("joule" in plot.title for plot in plots) else ""
-    )
-    empty = "" if plots else "the trained configurations have no scores"
-    return Curves(tuple(plots), empty, lacking.strip() if plots else "")
+    note = "" if any("joules" in plot.title for plot in plots) else NO_JOULES
+    return Curves(tuple(plots), "" if plots else "the trained configurations have no scores", note)
 
 
 def histories(evidence: Evidence) -> Curves:
@@ -202,16 +201,18 @@ def _samples(evidence: Evidence, task: TaskEvidence, config: Config) -> float | 
     return float(np.mean(runs)) if runs and all(runs) else None
 
 
-def _figure(name: str) -> AmountOf:
-    """Takes a figure of training from the runs of one device; several devices have no common axis."""
+def _figure(name: str, device: str) -> AmountOf:
+    """Takes a figure of training from the runs of one device."""
 
     def amount_of(evidence: Evidence, task: TaskEvidence, config: Config) -> float | None:
         del evidence
-        tables = [table for table in task.runs if table.runs(name, config.config_id)]
-        devices = {table.device for table in task.runs if table.figures.get(name)}
-        if len(tables) != 1 or len(devices) != 1:
-            return None
-        return float(np.mean(tables[0].runs(name, config.config_id)))
+        found = [
+            value
+            for table in task.runs
+            if table.device == device
+            for value in table.runs(name, config.config_id)
+        ]
+        return float(np.mean(found)) if found else None
 
     return amount_of
 

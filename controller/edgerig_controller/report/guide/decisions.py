@@ -58,7 +58,7 @@ def _choice(evidence: Evidence, task: TaskEvidence, runs: Sequence[Run]) -> Choi
         task=task.table.task,
         metric=task.metric or "score",
         config=best,
-        quality=amount(quality),
+        quality=quality_amount(quality),
         certainty="single" if len(names) == 1 else "either" if rivals else "clear",
         rivals=tuple(rivals),
         cheapest=_cheapest(costs),

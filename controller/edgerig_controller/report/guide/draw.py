@@ -34,6 +34,8 @@ from edgerig_controller.report.svg import (
 
 PLANE_HEIGHT = 240
 PLANE_LEFT = 40
+# Of more points than this the excluded ones have neither number nor bars.
+CROWD = 12
 
 
 def forest(found: Guideline) -> str:
@@ -159,9 +161,13 @@ def front_plot(found: FrontPlot) -> str:
     parts = [_open(PLANE_HEIGHT, title)]
     ticks = [(value, f"{value:g}") for value in ticks_of(x_axis.low, x_axis.high)]
     parts += plane.frame(ticks, f"{found.cost} in {scale.unit}", "quality, points")
-    for number, point in enumerate(found.points, start=1):
-        parts += _cross(plane, point, scale.divisor)
-        parts += _mark(plane.x(point.cost.value / scale.divisor), plane.y(point.quality.value), point, number)
+    crowded = len(found.points) > CROWD
+    # What is worth choosing is drawn last, above the rest.
+    for number, point in reversed(list(enumerate(found.points, start=1))):
+        bare = crowded and point.state == "excluded"
+        parts += [] if bare else _cross(plane, point, scale.divisor)
+        x, y = plane.x(point.cost.value / scale.divisor), plane.y(point.quality.value)
+        parts += _mark(x, y, point, "" if bare else str(number))
     return "".join([*parts, "</svg>"])
 
 
@@ -183,7 +189,7 @@ def _cross(plane: _Plane, point: FrontPoint, divisor: float) -> list[str]:
     return parts
 
 
-def _mark(x: float, y: float, point: FrontPoint, number: int) -> list[str]:
+def _mark(x: float, y: float, point: FrontPoint, number: str) -> list[str]:
     label = f'<text class="label" x="{x + 7:.1f}" y="{y - 6:.1f}">{number}</text>'
     if point.state == "excluded":
         arms = f"M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8"

@@ -83,7 +83,7 @@ def _plot(evidence: Evidence, task: TaskEvidence, device: str) -> FrontPlot | No
         cost=cost,
         unit=unit_of(cost),
         axes=tuple(axis.name for axis in axes),
-        points=tuple(points),
+        points=tuple(sorted(points, key=lambda point: (-point.probability, point.config))),
         left_out=candidates.left_out,
     )
 

@@ -125,6 +125,11 @@ class Curve:
     name: str
     points: tuple[CurvePoint, ...]
 
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """Returns the attempts behind all of its points."""
+        return tuple(attempt_id for point in self.points for attempt_id in point.run_ids)
+
 
 @dataclass(frozen=True)
 class CurvePlot:

@@ -62,6 +62,7 @@ def _render(report: GuideReport, template: str, *, autoescape: bool) -> str:
         amount=amount_words,
         effect=effect_words,
         margin=lambda found: size(found.delta, found.unit),
+        mde=lambda found: size(found.mde, found.unit),
         forest=draw.forest,
         front=draw.front_plot,
         curve=draw.curve_plot,
