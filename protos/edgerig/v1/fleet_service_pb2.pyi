@@ -139,6 +139,54 @@ class ResetHealthResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class RunGoldenRequest(_message.Message):
+    __slots__ = ("device_id",)
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    def __init__(self, device_id: _Optional[str] = ...) -> None: ...
+
+class RunGoldenResponse(_message.Message):
+    __slots__ = ("study_id",)
+    STUDY_ID_FIELD_NUMBER: _ClassVar[int]
+    study_id: str
+    def __init__(self, study_id: _Optional[str] = ...) -> None: ...
+
+class HealthPoint(_message.Message):
+    __slots__ = ("at_unix_s", "attempt_id", "figure", "source", "value", "verdict", "detail")
+    AT_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
+    FIGURE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    at_unix_s: float
+    attempt_id: str
+    figure: str
+    source: str
+    value: float
+    verdict: str
+    detail: str
+    def __init__(self, at_unix_s: _Optional[float] = ..., attempt_id: _Optional[str] = ..., figure: _Optional[str] = ..., source: _Optional[str] = ..., value: _Optional[float] = ..., verdict: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class GetHealthRequest(_message.Message):
+    __slots__ = ("device_id",)
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    device_id: str
+    def __init__(self, device_id: _Optional[str] = ...) -> None: ...
+
+class GetHealthResponse(_message.Message):
+    __slots__ = ("health", "reason", "since_unix_s", "points")
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_UNIX_S_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    health: DeviceHealth
+    reason: str
+    since_unix_s: float
+    points: _containers.RepeatedCompositeFieldContainer[HealthPoint]
+    def __init__(self, health: _Optional[_Union[DeviceHealth, str]] = ..., reason: _Optional[str] = ..., since_unix_s: _Optional[float] = ..., points: _Optional[_Iterable[_Union[HealthPoint, _Mapping]]] = ...) -> None: ...
+
 class DeclaredDevice(_message.Message):
     __slots__ = ("device_id", "device_type", "labels", "serial_number", "memory_bytes", "module", "jetpack", "power_meter_source", "power_meter_boundary", "power_mode", "owner", "groups", "address")
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]

@@ -54,6 +54,16 @@ class FleetServiceStub(object):
                 request_serializer=edgerig_dot_v1_dot_fleet__service__pb2.ResetHealthRequest.SerializeToString,
                 response_deserializer=edgerig_dot_v1_dot_fleet__service__pb2.ResetHealthResponse.FromString,
                 _registered_method=True)
+        self.RunGolden = channel.unary_unary(
+                '/edgerig.v1.FleetService/RunGolden',
+                request_serializer=edgerig_dot_v1_dot_fleet__service__pb2.RunGoldenRequest.SerializeToString,
+                response_deserializer=edgerig_dot_v1_dot_fleet__service__pb2.RunGoldenResponse.FromString,
+                _registered_method=True)
+        self.GetHealth = channel.unary_unary(
+                '/edgerig.v1.FleetService/GetHealth',
+                request_serializer=edgerig_dot_v1_dot_fleet__service__pb2.GetHealthRequest.SerializeToString,
+                response_deserializer=edgerig_dot_v1_dot_fleet__service__pb2.GetHealthResponse.FromString,
+                _registered_method=True)
         self.ApplyInventory = channel.unary_unary(
                 '/edgerig.v1.FleetService/ApplyInventory',
                 request_serializer=edgerig_dot_v1_dot_fleet__service__pb2.ApplyInventoryRequest.SerializeToString,
@@ -117,6 +127,20 @@ class FleetServiceServicer(object):
 
     def ResetHealth(self, request, context):
         """Forgets a quarantine; with `rebaseline` also what was normal for the device.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunGolden(self, request, context):
+        """Queues a golden trial of a device now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHealth(self, request, context):
+        """Returns the points of a device's control charts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,6 +216,16 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.ResetHealth,
                     request_deserializer=edgerig_dot_v1_dot_fleet__service__pb2.ResetHealthRequest.FromString,
                     response_serializer=edgerig_dot_v1_dot_fleet__service__pb2.ResetHealthResponse.SerializeToString,
+            ),
+            'RunGolden': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunGolden,
+                    request_deserializer=edgerig_dot_v1_dot_fleet__service__pb2.RunGoldenRequest.FromString,
+                    response_serializer=edgerig_dot_v1_dot_fleet__service__pb2.RunGoldenResponse.SerializeToString,
+            ),
+            'GetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealth,
+                    request_deserializer=edgerig_dot_v1_dot_fleet__service__pb2.GetHealthRequest.FromString,
+                    response_serializer=edgerig_dot_v1_dot_fleet__service__pb2.GetHealthResponse.SerializeToString,
             ),
             'ApplyInventory': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyInventory,
@@ -337,6 +371,60 @@ class FleetService(object):
             '/edgerig.v1.FleetService/ResetHealth',
             edgerig_dot_v1_dot_fleet__service__pb2.ResetHealthRequest.SerializeToString,
             edgerig_dot_v1_dot_fleet__service__pb2.ResetHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunGolden(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgerig.v1.FleetService/RunGolden',
+            edgerig_dot_v1_dot_fleet__service__pb2.RunGoldenRequest.SerializeToString,
+            edgerig_dot_v1_dot_fleet__service__pb2.RunGoldenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgerig.v1.FleetService/GetHealth',
+            edgerig_dot_v1_dot_fleet__service__pb2.GetHealthRequest.SerializeToString,
+            edgerig_dot_v1_dot_fleet__service__pb2.GetHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

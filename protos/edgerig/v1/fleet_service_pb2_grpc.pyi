@@ -45,6 +45,18 @@ class FleetServiceStub:
     ]
     """Forgets a quarantine; with `rebaseline` also what was normal for the device."""
 
+    RunGolden: grpc.UnaryUnaryMultiCallable[
+        edgerig.v1.fleet_service_pb2.RunGoldenRequest,
+        edgerig.v1.fleet_service_pb2.RunGoldenResponse,
+    ]
+    """Queues a golden trial of a device now."""
+
+    GetHealth: grpc.UnaryUnaryMultiCallable[
+        edgerig.v1.fleet_service_pb2.GetHealthRequest,
+        edgerig.v1.fleet_service_pb2.GetHealthResponse,
+    ]
+    """Returns the points of a device's control charts."""
+
     ApplyInventory: grpc.UnaryUnaryMultiCallable[
         edgerig.v1.fleet_service_pb2.ApplyInventoryRequest,
         edgerig.v1.fleet_service_pb2.ApplyInventoryResponse,
@@ -110,6 +122,18 @@ class FleetServiceAsyncStub:
         edgerig.v1.fleet_service_pb2.ResetHealthResponse,
     ]
     """Forgets a quarantine; with `rebaseline` also what was normal for the device."""
+
+    RunGolden: grpc.aio.UnaryUnaryMultiCallable[
+        edgerig.v1.fleet_service_pb2.RunGoldenRequest,
+        edgerig.v1.fleet_service_pb2.RunGoldenResponse,
+    ]
+    """Queues a golden trial of a device now."""
+
+    GetHealth: grpc.aio.UnaryUnaryMultiCallable[
+        edgerig.v1.fleet_service_pb2.GetHealthRequest,
+        edgerig.v1.fleet_service_pb2.GetHealthResponse,
+    ]
+    """Returns the points of a device's control charts."""
 
     ApplyInventory: grpc.aio.UnaryUnaryMultiCallable[
         edgerig.v1.fleet_service_pb2.ApplyInventoryRequest,
@@ -184,6 +208,22 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[edgerig.v1.fleet_service_pb2.ResetHealthResponse, collections.abc.Awaitable[edgerig.v1.fleet_service_pb2.ResetHealthResponse]]:
         """Forgets a quarantine; with `rebaseline` also what was normal for the device."""
+
+    @abc.abstractmethod
+    def RunGolden(
+        self,
+        request: edgerig.v1.fleet_service_pb2.RunGoldenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[edgerig.v1.fleet_service_pb2.RunGoldenResponse, collections.abc.Awaitable[edgerig.v1.fleet_service_pb2.RunGoldenResponse]]:
+        """Queues a golden trial of a device now."""
+
+    @abc.abstractmethod
+    def GetHealth(
+        self,
+        request: edgerig.v1.fleet_service_pb2.GetHealthRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[edgerig.v1.fleet_service_pb2.GetHealthResponse, collections.abc.Awaitable[edgerig.v1.fleet_service_pb2.GetHealthResponse]]:
+        """Returns the points of a device's control charts."""
 
     @abc.abstractmethod
     def ApplyInventory(
