@@ -155,7 +155,8 @@ def test_a_recorder_ends_with_the_process_that_started_it(tmp_path: Path) -> Non
     (tmp_path / "trace").mkdir()
     program = (
         "import sys, os; from pathlib import Path; from edgerig_agent.recorders import start_recorders\n"
-        "(r,) = start_recorders(Path(sys.argv[1]), ['estimate://cpu?idle_w=1&full_w=2&interval_s=0.01'], '/', 1)\n"
+        "meter = 'estimate://cpu?idle_w=1&full_w=2&interval_s=0.01'\n"
+        "start_recorders(Path(sys.argv[1]), [meter], '/', 1)\n"
         "os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)

@@ -147,8 +147,9 @@ def _phase_figures(attempt: _Attempt, phase: Phase) -> tuple[list[Measurement], 
     figures = [figure("duration_s", phase, "sum", duration_s, origin, sample_count=len(windows))]
     figures += memory.peak_figures(attempt.report, phase)
     pages = 0
+    figures += memory.share_figures(attempt.report, phase)
     if phase not in NESTED_PHASES:
-        figures.append(memory.available_figure(attempt.traces, phase, windows))
+        figures += memory.system_figures(attempt.traces, phase, windows)
         pages = memory.swapped_in(attempt.traces, windows) or 0
     energy_flags = attempt.flags + ((validity.SWAP_IN,) if pages else ())
     figures += energy_figures(attempt.sources, attempt.idles, attempt.report, phase, energy_flags)
@@ -174,16 +175,7 @@ def _run_figures(attempt: _Attempt) -> list[Measurement]:
         figures.append(figure("foreign_cpu_share", PHASE_UNSPECIFIED, "ratio", share, origin))
     whole = _whole(attempt.report)
     if whole:
-        counted = (
-            ("swap_in_page_count", memory.swapped_in(attempt.traces, [whole])),
-            ("major_fault_count", memory.major_faults(attempt.traces, [whole])),
-        )
-        origin = Origin("proc:vmstat", "counter_difference")
-        figures += [
-            figure(name, PHASE_UNSPECIFIED, "sum", float(pages), origin)
-            for name, pages in counted
-            if pages is not None
-        ]
+        figures += memory.run_figures(attempt.traces, sampler.channels, attempt.report, whole)
     return figures
 
 

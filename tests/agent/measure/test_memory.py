@@ -2,12 +2,23 @@
 
 from array import array
 
-from edgerig.v1.attempt_pb2 import PHASE_LOAD, PHASE_TRAIN, WorkerEvent
+import pytest
+
+from edgerig.v1.attempt_pb2 import PHASE_LOAD, PHASE_TRAIN, Measurement, WorkerEvent
 from edgerig_agent.measure.events import collect
-from edgerig_agent.measure.memory import available_figure, last_available_bytes, peak_figures, swapped_in
+from edgerig_agent.measure.memory import (
+    available_figure,
+    last_available_bytes,
+    peak_figures,
+    run_figures,
+    share_figures,
+    swapped_in,
+    system_figures,
+)
 from edgerig_agent.measure.trace import Field, Trace
 from edgerig_agent.probes.base import UNREAD
-from edgerig_agent.probes.memory import AVAILABLE, SWAPPED_IN
+from edgerig_agent.probes.cgroup import CURRENT, PEAK
+from edgerig_agent.probes.memory import AVAILABLE, NVMAP, STALLED, SWAPPED_IN, SWAPPED_OUT
 from tests.fakes.reports import S, interval
 
 
@@ -79,3 +90,84 @@ def test_pages_from_swap_are_counted_between_the_samples_around_a_window() -> No
     assert swapped_in(traces, [(S + 1, 2 * S - 1)]) == 30
     assert swapped_in(traces, [(10, S - 10)]) == 0
     assert swapped_in([], [(0, 1)]) is None
+
+
+def several(*columns: tuple[str, str, float, list[int]], times: list[int]) -> Trace:
+    fields = tuple(Field(source, unit, scale, source, "", 0) for source, unit, scale, _ in columns)
+    values = tuple(array("q", column) for *_, column in columns)
+    return Trace("memory", S, fields, array("q", times), values)
+
+
+def values(figures: list[Measurement]) -> dict[str, float]:
+    return {one.name: one.value for one in figures if one.HasField("value")}
+
+
+def test_what_gpu_and_cgroup_had_in_a_phase_is_the_largest_sample_inside_it() -> None:
+    trace = several(
+        (AVAILABLE, "memory_bytes", 1024.0, [100, 90, 60, 95]),
+        (NVMAP, "memory_bytes", 1024.0, [0, 5, UNREAD, 99]),
+        ("nvml:0:own_memory", "memory_bytes", 1.0, [0, 7, 8, 99]),
+        (CURRENT, "memory_bytes", 1.0, [1, 2, 3, 99]),
+        times=[0, 1 * S, 2 * S, 3 * S],
+    )
+    figures = values(system_figures([trace], PHASE_TRAIN, [(S, 2 * S)]))
+    assert figures == {
+        "mem_available_min_bytes": 60 * 1024.0,
+        "sys_used_delta_peak_bytes": 40 * 1024.0,
+        "nvmap_peak_bytes": 5 * 1024.0,
+        "gpu_process_peak_bytes": 8.0,
+        "cgroup_peak_bytes": 3.0,
+    }
+
+
+def test_time_that_tasks_waited_for_memory_is_that_around_the_phase() -> None:
+    trace = several((STALLED, "stall_s", 1e-6, [10, 10, 500_010, 900_000]), times=[0, S, 2 * S, 3 * S])
+    figures = values(system_figures([trace], PHASE_TRAIN, [(S, 2 * S)]))
+    assert figures["psi_memory_some_s"] == pytest.approx(0.5)
+
+
+def test_the_share_of_a_phase_is_that_after_its_last_interval_and_faults_add_up() -> None:
+    events = []
+    for begin, pss, faults in ((0, 50, 2), (2, 30, 1)):
+        mark = interval(PHASE_TRAIN, begin, begin + 1)
+        mark.pss_end_bytes = pss
+        mark.uss_end_bytes = pss - 10
+        mark.swap_pss_end_bytes = 0
+        mark.major_fault_count = faults
+        events.append(WorkerEvent(phase=mark))
+    assert values(share_figures(collect(events), PHASE_TRAIN)) == {
+        "pss_end_bytes": 30.0,
+        "uss_end_bytes": 20.0,
+        "swap_pss_end_bytes": 0.0,
+        "worker_major_fault_count": 3.0,
+    }
+
+
+def test_the_peak_that_the_cgroup_keeps_is_only_an_upper_bound() -> None:
+    trace = several((PEAK, "memory_bytes", 1.0, [700, 900]), times=[0, S])
+    (peak,) = run_figures([trace], (), collect([]), (0, S))
+    assert (peak.value, list(peak.flags)) == (900.0, ["upper_bound"])
+
+
+def test_pages_to_and_from_swap_are_counted_for_the_attempt() -> None:
+    trace = several(
+        (SWAPPED_IN, "page_count", 1.0, [1, 4]), (SWAPPED_OUT, "page_count", 1.0, [1, 9]), times=[0, S]
+    )
+    assert values(run_figures([trace], (), collect([]), (0, S))) == {
+        "swap_in_page_count": 3.0,
+        "swap_out_page_count": 8.0,
+    }
+
+
+def test_what_a_board_does_not_show_is_said_once_with_the_reason() -> None:
+    channels = [
+        {"source": NVMAP, "unavailable_reason": "/proc/meminfo does not show it"},
+        {"source": "nvml:0:own_memory", "unavailable_reason": "Not Supported"},
+        {"source": AVAILABLE, "unavailable_reason": ""},
+    ]
+    report = collect([WorkerEvent(phase=interval(PHASE_TRAIN, 0, 1))])
+    missing = {one.name: one.unavailable_reason for one in run_figures([], channels, report, (0, 1))}
+    assert missing["nvmap_peak_bytes"] == "/proc/meminfo does not show it"
+    assert missing["gpu_process_peak_bytes"] == "Not Supported"
+    assert "smaps_rollup" in missing["pss_end_bytes"]
+    assert "no CUDA" in missing["cuda_allocated_peak_bytes"]
