@@ -145,7 +145,7 @@ class Conductor:
         while True:
             self._inventory_due |= self._signals.reconnected
             self._signals.reconnected = False
-            rows = await self._runner.bury_dead()
+            rows = await self._runner.settle_own()
             if not rows:
                 await self._report_inventory()
             request = self._report(rows)

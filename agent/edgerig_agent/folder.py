@@ -195,6 +195,8 @@ def make(folder: AttemptFolder, lease: Lease) -> None:
     try:
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_document(folder.path / "lease.json", to_json(lease))
+        # The row that follows must not outlive the folder that it names.
+        _sync_folder(folder.path.parent)
     except (ValueError, json_format.Error) as error:
         raise ProtocolError(f"the offer of attempt {folder.attempt_id} is no document: {error}") from error
     except OSError as error:
@@ -252,7 +254,11 @@ def _write_document(path: Path, document: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -76,6 +76,7 @@ class Spool:
         self._path = path
         self._clock = clock
         self._fault = fault
+        self._session_epoch = 0
         # Where a damaged spool was moved when this one was made in its place.
         self.moved_aside = moved_aside
 
@@ -123,14 +124,19 @@ class Spool:
         self._write("delete", "DELETE FROM attempt WHERE attempt_id = ?", (attempt_id,))
 
     def next_session_epoch(self) -> int:
-        """Returns a number greater than every one returned before, also after a lost spool."""
+        """Returns a number greater than every one returned before, also after a lost spool.
+
+        On a disk that refuses it is still greater than those before it, but
+        not noted: an agent whose disk is full must be able to say so.
+        """
         # The wall clock carries the order over a spool that was lost; the stored
         # value carries it over a clock that was set back.
         floor = int(self._clock() * 1000)
         with _storage_errors(self._path):
             found = self._connection.execute("SELECT value FROM counter WHERE name = 'session'").fetchone()
-        value = max(int(found[0]) + 1 if found else 1, floor)
-        self._write("session", "INSERT OR REPLACE INTO counter VALUES ('session', ?)", (value,))
+        value = self._session_epoch = max(int(found[0]) + 1 if found else 1, self._session_epoch + 1, floor)
+        with suppress(StorageError):
+            self._write("session", "INSERT OR REPLACE INTO counter VALUES ('session', ?)", (value,))
         return value
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edgerig.errors import StorageError
 from edgerig.v1.agent_service_pb2 import Lease
 from edgerig.v1.attempt_pb2 import FAILURE_CLASS_KILLED, FAILURE_CLASS_REBOOTED, STATUS_FAILED
 from edgerig.v1.trial_pb2 import Trial
@@ -131,6 +132,22 @@ def test_a_folder_that_cannot_be_read_stays_and_gets_no_row(runner: Runner, spoo
     assert (folder.path.exists(), spool.rows()) == (True, [])
 
 
+async def test_a_folder_that_a_full_disk_kept_from_its_row_is_taken_up_later(tmp_path: Path) -> None:
+    full = [True]
+
+    def fault(_point: str) -> None:
+        if full[0]:
+            raise StorageError("the disk is full")
+
+    opened = open_spool(tmp_path / "spool.db", fault=fault)
+    runner = Runner(tmp_path, opened, Programs(FAILING, FAILING, FAILING), "this-boot")
+    begin(made(runner), "this-boot")
+    assert await runner.settle_own() == []
+    full[0] = False
+    assert [row.state for row in await runner.settle_own()] == ["finished"]
+    opened.close()
+
+
 @pytest.mark.parametrize(
     ("boot_id", "failure"), [("this-boot", FAILURE_CLASS_KILLED), ("last-boot", FAILURE_CLASS_REBOOTED)]
 )
@@ -141,7 +158,7 @@ async def test_a_burial_that_fails_still_leaves_a_result(
     begin(folder, boot_id)
     spool.add("a", 3, "d")
     spool.starting("a", boot_id)
-    rows = await runner.bury_dead()
+    rows = await runner.settle_own()
     result = folder.result()
     assert (result.status, result.failure_class) == (STATUS_FAILED, failure)
     assert "the disk is gone" in result.failure_message

@@ -113,6 +113,17 @@ def test_session_epochs_grow_although_the_spool_was_lost(path: Path, tmp_path: P
     new.close()
 
 
+def test_session_epochs_grow_although_the_disk_is_full(path: Path) -> None:
+    def fault(point: str) -> None:
+        if point == "before session":
+            raise StorageError("the disk is full")
+
+    spool = open_spool(path, clock=lambda: 1000.0, fault=fault)
+    first, second = spool.next_session_epoch(), spool.next_session_epoch()
+    assert second > first
+    spool.close()
+
+
 def test_a_damaged_spool_is_moved_aside_and_kept(path: Path) -> None:
     path.write_bytes(b"this is no database, but it is somebody's data" * 100)
     content = path.read_bytes()

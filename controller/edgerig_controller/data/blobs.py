@@ -191,7 +191,10 @@ class BlobStore:
 
     def _settle(self, temporary: Path, sha256: str) -> None:
         final = self.path(sha256)
-        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not final.parent.is_dir():
+            final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A folder's name is durable only when the folder above it is synced.
+            _fsync_folder(self._root)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(final)
