@@ -25,8 +25,10 @@ from edgerig.errors import EXIT_INTERRUPTED, EXIT_OK, EdgerigError, UsageError
 from edgerig_controller import home as homes
 from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.fleet import identity
+from edgerig_controller.fleet.golden import GoldenPlan
 from edgerig_controller.home import Endpoint, Home
 from edgerig_controller.rpc.frame import Frame
+from edgerig_controller.rpc.golden import GoldenKeeper
 from edgerig_controller.rpc.linger import LINGER_S, Linger
 from edgerig_controller.rpc.listeners import Listeners, Ports, open_listeners
 from edgerig_controller.store.repository import Repository
@@ -55,6 +57,7 @@ class Options:
     ports: Ports = field(default_factory=Ports)
     insecure_loopback: bool = False
     linger_s: float = LINGER_S
+    golden: GoldenPlan = field(default_factory=GoldenPlan)
 
 
 async def serve(
@@ -90,6 +93,7 @@ def run(
     advertise: Sequence[str] = (),
     ports: Ports | None = None,
     insecure_loopback: bool = False,
+    golden: GoldenPlan | None = None,
 ) -> int:
     """Runs a controller in the foreground and returns an exit code.
 
@@ -103,6 +107,7 @@ def run(
         advertise=tuple(advertise),
         ports=ports or Ports(),
         insecure_loopback=insecure_loopback,
+        golden=golden or GoldenPlan(),
     )
     with homes.lock(home):
         homes.remove_endpoint(home)
@@ -159,8 +164,7 @@ async def _serve_until_signal(home: Home, options: Options) -> None:
 def _open_frame(home: Home) -> Frame:
     authority = identity.open_authority(home.ca_dir, identity.utc_now())
     blobs = BlobStore(home.blobs_dir)
-    # Nobody uploads yet: pieces of a killed controller's uploads are begun anew.
-    blobs.discard_partials()
+    blobs.recover()
     return Frame(
         home=home,
         authority=authority,
@@ -189,7 +193,10 @@ async def _run(
         timer.poke()
         linger.poke()
 
+    keeper = GoldenKeeper(frame, options.golden)
+    frame.golden = options.golden
     frame.on_leases = on_leases
+    frame.on_result = keeper.poke
     listeners = await _listen(home, frame, options, linger, stopping)
     endpoint = _endpoint(frame, options, listeners)
     homes.write_endpoint(home, endpoint)
@@ -198,7 +205,7 @@ async def _run(
         _log.warning(_INSECURE_WARNING, listeners.insecure_control_port)
         sys.stderr.write(_INSECURE_WARNING % listeners.insecure_control_port + "\n")
     on_ready(endpoint)
-    parts = [timer.run()] + ([linger.run()] if options.embedded else [])
+    parts = [timer.run(), keeper.run()] + ([linger.run()] if options.embedded else [])
     await _until_stopped([asyncio.ensure_future(part) for part in parts], stopping)
     # The agent of an embedded run may end with its controller.
     frame.hub.goodbye(agent_may_exit=options.embedded)

@@ -11,12 +11,12 @@ from typing import Any
 
 import grpc.aio
 
-from edgerig.errors import UsageError
+from edgerig.errors import NotFoundError, UsageError
 from edgerig.v1 import fleet_service_pb2 as pb
 from edgerig.v1.fleet_service_pb2_grpc import FleetServiceServicer
 from edgerig_controller.fleet import inventory, tokens
 from edgerig_controller.fleet.administration import Mode
-from edgerig_controller.rpc import certificates, fleet_view
+from edgerig_controller.rpc import certificates, fleet_view, golden
 from edgerig_controller.rpc.callers import caller
 from edgerig_controller.rpc.checks import check_count
 from edgerig_controller.rpc.follow import follow_attempt
@@ -102,6 +102,30 @@ class FleetService(FleetServiceServicer):
         )
         await self._standing_changed()
         return pb.ResetHealthResponse()
+
+    async def RunGolden(
+        self,
+        request: pb.RunGoldenRequest,
+        context: Context,
+    ) -> pb.RunGoldenResponse:
+        rows = await self._frame.store.ask(lambda store: store.devices())
+        if request.device_id not in {row.device_id for row in rows}:
+            raise NotFoundError(f"There is no device {request.device_id[:80]!r}.", hint="edgerig devices")
+        return pb.RunGoldenResponse(
+            study_id=await golden.submit(self._frame, self._frame.golden, request.device_id)
+        )
+
+    async def GetHealth(
+        self,
+        request: pb.GetHealthRequest,
+        context: Context,
+    ) -> pb.GetHealthResponse:
+        frame = self._frame
+        places = await frame.store.ask(lambda store: store.fleet.standings(now_unix_s=frame.clock()))
+        if request.device_id not in places:
+            raise NotFoundError(f"There is no device {request.device_id[:80]!r}.", hint="edgerig devices")
+        points = await frame.store.ask(lambda store: store.fleet.health_points(request.device_id))
+        return fleet_view.health(places[request.device_id].health, points)
 
     async def ApplyInventory(
         self,

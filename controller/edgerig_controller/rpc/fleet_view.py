@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from edgerig.v1 import fleet_service_pb2 as pb
 from edgerig_controller.fleet import inventory
+from edgerig_controller.fleet.administration import Health
 from edgerig_controller.fleet.schedule import eta_by_device
 from edgerig_controller.store.devices import DeviceRow
+from edgerig_controller.store.golden import Point
 from edgerig_controller.store.overview import Overview
 from edgerig_controller.store.watch import Running
 
@@ -55,6 +57,27 @@ def inventory_devices(
             )
         )
     return found
+
+
+def health(state: Health, points: Sequence[Point]) -> pb.GetHealthResponse:
+    """Composes what the control charts of a device say."""
+    return pb.GetHealthResponse(
+        health=_HEALTHS[state.state],
+        reason=state.reason,
+        since_unix_s=state.since_unix_s,
+        points=[
+            pb.HealthPoint(
+                at_unix_s=point.at_unix_s,
+                attempt_id=point.attempt_id,
+                figure=point.figure,
+                source=point.source,
+                value=point.value,
+                verdict=point.verdict,
+                detail=point.detail,
+            )
+            for point in points
+        ],
+    )
 
 
 def _device(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.fleet.changes import Changes
+from edgerig_controller.fleet.golden import GoldenPlan
 from edgerig_controller.fleet.identity import Authority
 from edgerig_controller.fleet.sessions import SessionHub
 from edgerig_controller.fleet.timer import LeaseTimer
@@ -34,6 +35,7 @@ class Frame:
     clock: Callable[[], float]
     hub: SessionHub = field(default_factory=SessionHub)
     changes: Changes = field(default_factory=Changes)
+    golden: GoldenPlan = field(default_factory=GoldenPlan)
     # Called whenever leases or the number of active studies may have changed.
     on_leases: Callable[[], None] = lambda: None
     # Called when a result was committed or what people want of devices has changed.

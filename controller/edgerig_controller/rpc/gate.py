@@ -29,7 +29,10 @@ from edgerig_controller.store.audit import AuditRow
 _log = logging.getLogger(__name__)
 
 READS = frozenset(
-    {"GetStatus", "WatchStudy", "ListDevices", "GetInventory", "ListPeople", "ListAudit", "FollowAttempt"}
+    {
+        *("GetStatus", "WatchStudy", "FollowAttempt"),
+        *("ListDevices", "GetHealth", "GetInventory", "ListPeople", "ListAudit"),
+    }
 )
 # Fields that say what a call is about, the first that is there; and what else is worth keeping.
 _SUBJECTS = ("device_id", "study_id", "name", "attempt_id", "origin")

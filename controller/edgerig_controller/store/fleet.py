@@ -175,8 +175,15 @@ class FleetStore:
         """Returns when each device had its last golden study, and which have one open."""
         return self._read(lambda session: (golden.last_golden(session), golden.open_golden(session)))
 
+    def health_points(self, device_id: str) -> list[golden.Point]:
+        """Lists the points of a device's control charts, the newest first."""
+        return self._read(lambda session: golden.points(session, device_id))
+
     def judge_golden(self, *, now_unix_s: float) -> list[golden.Judged]:
         """Judges golden results that were not judged yet."""
+        # Asked after every commit: without golden studies no write is begun.
+        if not self._read(golden.any_golden):
+            return []
         with self._write() as session:
             return golden.judge_new(session, now_unix_s=now_unix_s)
 

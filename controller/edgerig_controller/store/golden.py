@@ -35,6 +35,33 @@ class Judged:
     reason: str
 
 
+@dataclass(frozen=True)
+class Point:
+    """One point of a control chart."""
+
+    at_unix_s: float
+    attempt_id: str
+    figure: str
+    source: str
+    value: float
+    verdict: str
+    detail: str
+
+
+def points(session: Session, device_id: str, limit: int = 200) -> list[Point]:
+    """Lists the points of a device's charts, the newest first."""
+    rows = session.scalars(
+        select(tables.HealthPoint)
+        .where(tables.HealthPoint.device_id == device_id)
+        .order_by(tables.HealthPoint.point_id.desc())
+        .limit(limit)
+    )
+    return [
+        Point(row.at_unix_s, row.attempt_id, row.figure, row.source, row.value, row.verdict, row.detail)
+        for row in rows
+    ]
+
+
 def last_golden(session: Session) -> dict[str, float]:
     """Returns when a golden study of each device was last submitted, by device id."""
     rows = session.execute(
@@ -53,6 +80,12 @@ def open_golden(session: Session) -> set[str]:
         )
     )
     return {names[0] for names in rows if names}
+
+
+def any_golden(session: Session) -> bool:
+    """Tells whether there has ever been a golden study."""
+    query = select(tables.Study.study_id).where(tables.Study.purpose == GOLDEN).limit(1)
+    return session.execute(query).first() is not None
 
 
 def judge_new(session: Session, *, now_unix_s: float) -> list[Judged]:
