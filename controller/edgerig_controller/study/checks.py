@@ -34,6 +34,8 @@ def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
     problems += _repeated(enumerate(study.seeds), ("seeds",), "seed", document)
     problems += _repeated(enumerate(study.factors.model), ("factors", "model"), "model", document)
     problems += _repeated(enumerate(study.factors.history), ("factors", "history"), "history", document)
+    modes = study.factors.power_mode
+    problems += _repeated(enumerate(modes), ("factors", "power_mode"), "power mode", document)
     return problems
 
 

@@ -17,6 +17,7 @@ from edgerig import documents
 from edgerig.errors import Problem, StudyProblems
 from edgerig_controller.data.models import Fetch
 from edgerig_controller.data.sink import BlobSink, HashOnly
+from edgerig_controller.study import canary as canaries
 from edgerig_controller.study import catalog as catalogs
 from edgerig_controller.study import checks, choices, claims, predict, problems, selectors, trials
 from edgerig_controller.study.catalog import Catalog, local_catalog
@@ -112,6 +113,8 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
         levels[factor] = [level for _, level in spread]
         found += checks.repeated_levels(spread, ("factors", factor), document)
     levels["history"] = ["all" if count == selectors.ALL else count for count in study.factors.history]
+    if study.factors.power_mode:
+        levels["power_mode"] = [*study.factors.power_mode]
     count = math.prod(len(values) for values in levels.values())
     if count > CELLS or count * len(study.seeds) * study.repeats > TRIALS:
         message = (
@@ -130,6 +133,7 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
         return _Crossing(levels, expansion, found)
     metrics = {task.name: _metric(task, catalog) for task in study.tasks}
     found += claims.check(study.claims, expansion.cells, metrics, catalog, document)
+    found += canaries.check(study, expansion.cells, levels, document)
     return _Crossing(levels, expansion, found)
 
 
@@ -188,7 +192,7 @@ class _Planner:
             peak, refusal = memory[key]
             cells.append(Cell(index, factors, label, peak, self._duration(own), refusal))
             planned += own
-        resolved = self._document(crossing)
+        resolved = self._document(crossing, canaries.choose(self.study, cells))
         return PreparedStudy(
             name=self.study.name,
             digest=documents.digest(resolved),
@@ -234,11 +238,18 @@ class _Planner:
         known = [taken for one in own if (taken := self.durations(one.trial.digest)) is not None]
         return Prediction(sum(known) / len(known), "measured") if known else predict.UNKNOWN
 
-    def _document(self, crossing: _Crossing) -> dict[str, Any]:
+    def _document(self, crossing: _Crossing, canary: int | None) -> dict[str, Any]:
         """Builds what the study's digest is taken of: the file with everything it names put in its place."""
         study = self.study.model_dump(mode="json")
         study["factors"] = {key: levels for key, levels in crossing.levels.items() if key != "task"}
         study["claims"] = [claims.resolve(claim, self.catalog) for claim in self.study.claims]
+        # Left out where nothing is asked for, as in files that were written before these keys were.
+        unset = self.study.model_dump(mode="json", exclude_defaults=True)
+        for key in ("settings", "protocol_overrides", "canary"):
+            if key not in unset:
+                del study[key]
+        if canary is not None:
+            study["canary_cell"] = canary
         study["resolved_models"] = {
             name: {"digest": model.digest, "revision": model.revision}
             for name, model in self.resolved.models.items()

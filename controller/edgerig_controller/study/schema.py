@@ -36,6 +36,8 @@ _TABLES = (
     ("budgets.train", "TrainBudget"),
     ("budgets.attempt", "AttemptBudget"),
     ("inference", "Inference"),
+    ("settings", "Settings"),
+    ("protocol_overrides", "ProtocolOverrides"),
     ("claims[]", "Claim"),
 )
 

@@ -187,6 +187,12 @@ class Factors(_Frozen):
         max_length=1000,
         description="Latest profile items per user that a method may use; `all` (or -1) for all of them.",
     )
+    power_mode: tuple[Name, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Power modes of the device (nvpmodel name or number, or platform profile), set for each "
+        "attempt and put back; left out: as it is.",
+    )
 
 
 class Exclude(BaseModel):
@@ -234,6 +240,57 @@ class Budgets(_Frozen):
 
     train: TrainBudget = TrainBudget()
     attempt: AttemptBudget = AttemptBudget()
+
+
+class Settings(_Frozen):
+    """What is set on the device during each attempt and put back afterwards."""
+
+    jetson_clocks: bool = Field(
+        default=False, description="Pin all clocks at the highest of the power mode (`jetson_clocks`)."
+    )
+    gpu_clock_mhz: int = Field(
+        default=0, ge=0, le=10_000, description="Lock the clocks of NVIDIA GPUs (`nvidia-smi -lgc`); 0: not."
+    )
+    cpu_governor: Annotated[str, StringConstraints(pattern=r"^[a-z_]{0,32}$")] = Field(
+        default="", description="Frequency governor of the processor, such as `performance`."
+    )
+
+
+class ProtocolOverrides(_Frozen):
+    """Numbers of the protocol that differ from those of its name.
+
+    Figures of a study that asks for less than its protocol carry the flag `shortened_protocol`.
+    """
+
+    idle_s: float | None = Field(default=None, ge=0, le=3600, description="Each of the three idles.")
+    warmup_most: int | None = Field(
+        default=None, ge=1, le=10_000, description="Requests after which the warm-up ends in any case."
+    )
+    block_s: float | None = Field(default=None, ge=0, le=86_400, description="Least length of the block.")
+    block_requests: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Least requests of the block."
+    )
+    sustained_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=86_400,
+        description="Sustained mode: the block lasts this long and until temperatures stand still.",
+    )
+    wait_s: float | None = Field(
+        default=None, ge=0, le=3600, description="Longest wait for the preconditions."
+    )
+    cooldown_s: float | None = Field(
+        default=None, ge=0, le=3600, description="Longest wait for the device to cool down."
+    )
+    temperature_margin_c: float | None = Field(
+        default=None, ge=0, le=100, description="How far above its idle base a temperature may be."
+    )
+    load_share: float | None = Field(
+        default=None, ge=0, le=100, description="Load average at the start, as a share of the processors."
+    )
+    settle_s: float | None = Field(
+        default=None, ge=0, le=3600, description="How long temperatures stand still to be the idle base."
+    )
 
 
 class Inference(_Frozen):
@@ -295,4 +352,11 @@ class Study(_Frozen):
     )
     claims: tuple[Claim, ...] = Field(
         default=(), max_length=1000, description="What is to be tested, fixed in advance."
+    )
+    settings: Settings = Settings()
+    protocol_overrides: ProtocolOverrides = ProtocolOverrides()
+    canary: Selector | None = Field(
+        default=None,
+        description="The cell whose figures are watched for drift over the blocks: the first that matches, "
+        "by default the first cell. Not under `quick`.",
     )

@@ -14,9 +14,11 @@ from edgerig.v1.trial_pb2 import (
     AttemptBudget,
     Budgets,
     Choice,
+    DeviceSettings,
     Inference,
     Model,
     Protocol,
+    ProtocolOverrides,
     Task,
     TrainBudget,
     Trial,
@@ -57,7 +59,7 @@ def of_cell(
 def _trial(factors: Mapping[str, Any], study: Study, model: Model, task: Task) -> Trial:
     history = factors["history"]
     train, attempt = study.budgets.train, study.budgets.attempt
-    return Trial(
+    trial = Trial(
         schema_version=TRIAL_SCHEMA,
         protocol=words.number(Protocol, study.protocol),  # type: ignore[arg-type]
         model=model,
@@ -73,6 +75,14 @@ def _trial(factors: Mapping[str, Any], study: Study, model: Model, task: Task) -
         dtype=study.dtype,
         threads=study.threads,
     )
+    # Unset where nothing is asked for, so that the digests of such trials are those they always had.
+    settings = DeviceSettings(power_mode=factors.get("power_mode", ""), **study.settings.model_dump())
+    if settings.ByteSize():
+        trial.settings.CopyFrom(settings)
+    overrides = ProtocolOverrides(**study.protocol_overrides.model_dump(exclude_none=True))
+    if overrides.ByteSize():
+        trial.protocol_overrides.CopyFrom(overrides)
+    return trial
 
 
 def _copied(trial: Trial) -> Trial:
