@@ -69,8 +69,8 @@ def judge(evidence: Evidence, *, difficulty: Difficulties | None = None) -> Guid
         DataError: a registered claim cannot be read (a damaged export).
     """
     entries = _entries(evidence)
-    own = judge_family(evidence.records, [_claim(entry) for entry in entries])
-    fixed = judge_family(evidence.records, registered())
+    own = judge_family(evidence.records, [_covered(_claim(entry)) for entry in entries])
+    fixed = judge_family(evidence.records, [_covered(claim) for claim in registered()])
     guidelines = [
         _with_origin(found, family, evidence, difficulty or {})
         for family, mine in ((STUDY_FILE, own), (REGISTERED, fixed))
@@ -128,6 +128,29 @@ def _claim(entry: Mapping[str, Any]) -> Claim:
         if records.tasks and not kept.tasks:
             return Finding(None, (f"no task is scored by {scored_by}",))
         return inner(kept, delta)
+
+    return replace(claim, measure=measure)
+
+
+def _covered(claim: Claim) -> Claim:
+    """Tests a claim on the configurations that were planned on all tasks, where these are enough.
+
+    Studies that are pooled plan different cells. A cell that failed is required
+    all the same; one that nobody planned is not.
+    """
+    inner = claim.measure
+
+    def measure(records: StudyRecords, delta: float) -> Finding:
+        planned = [set(task.table.configs) for task in records.tasks]
+        common = set.intersection(*planned) if planned else set()
+        kept = tuple(config for config in records.configs if config.config_id in common)
+        if len(kept) == len(records.configs):
+            return inner(records, delta)
+        found = inner(replace(records, configs=kept), delta)
+        if found.effect is None and not found.cells:
+            return inner(records, delta)
+        left = len(records.configs) - len(kept)
+        return replace(found, facts={**found.facts, "left_out_not_planned_on_all_tasks": left})
 
     return replace(claim, measure=measure)
 
