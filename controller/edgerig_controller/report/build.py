@@ -19,6 +19,7 @@ from edgerig_controller.guidelines.estimate import ScoreEstimate, macro_mean, pa
 from edgerig_controller.guidelines.records import Records
 from edgerig_controller.report.aggregate import Figure, figures, largest_over_phases
 from edgerig_controller.report.data import StudyData, factor_words, protocol
+from edgerig_controller.report.drift import canary_report
 from edgerig_controller.report.model import (
     CellReport,
     Contrast,
@@ -78,6 +79,7 @@ def build(data: StudyData, *, now_unix_s: float) -> Report:
         models=_digests(study.resolved.get("resolved_models"), "digest"),
         tasks=_digests(study.resolved.get("resolved_tasks"), "data"),
         inference=dict(study.resolved.get("inference") or {}),
+        canary=canary_report(data),
     )
 
 

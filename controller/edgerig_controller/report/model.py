@@ -11,6 +11,7 @@ from typing import Any
 
 from edgerig_controller.guidelines.estimate import ScoreEstimate
 from edgerig_controller.report.aggregate import Figure
+from edgerig_controller.report.drift import CanaryReport
 
 
 @dataclass(frozen=True)
@@ -163,3 +164,5 @@ class Report:
     models: dict[str, str]
     tasks: dict[str, str]
     inference: dict[str, Any]
+    # The cell that every block repeats; None under `quick`.
+    canary: CanaryReport | None = None
