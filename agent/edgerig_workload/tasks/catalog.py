@@ -28,6 +28,25 @@ LAMP_2_LABELS = (
     "true story",
 )
 
+# Those of its first version, which is about news.
+LAMP_2N_LABELS = (
+    "food & drink",
+    "sports",
+    "education",
+    "parents",
+    "religion",
+    "travel",
+    "business",
+    "crime",
+    "science & technology",
+    "culture & arts",
+    "entertainment",
+    "politics",
+    "women",
+    "style & beauty",
+    "healthy living",
+)
+
 
 def _task(kind: str, summary: str, labels: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
@@ -43,6 +62,7 @@ def _task(kind: str, summary: str, labels: tuple[str, ...] = ()) -> dict[str, An
 TASKS: dict[str, dict[str, Any]] = {
     "lamp-1": _task("classification", "which of two references an author cites", ("[1]", "[2]")),
     "lamp-2": _task("classification", "which tag a user gives a movie", LAMP_2_LABELS),
+    "lamp-2n": _task("classification", "which category a user gives a news article", LAMP_2N_LABELS),
     "lamp-3": _task("rating", "which score a user gives in a review"),
     "lamp-4": _task("generation", "the headline a user writes for an article"),
     "lamp-5": _task("generation", "the title a user writes for an abstract"),

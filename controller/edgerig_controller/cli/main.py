@@ -64,6 +64,7 @@ COMMANDS: dict[str, Entry] = {
     "stop": _entry("controller", "stop", "Stop the controller of the data folder."),
     "device": _entry("device", "device", "Enroll devices."),
     "model": _entry("model", "model", "Convert models."),
+    "task": _entry("task", "task", "Check and make task data."),
     "version": _entry("version", "version", "Print the versions."),
 }
 

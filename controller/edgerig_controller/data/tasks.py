@@ -1,12 +1,13 @@
 """Turns a task of a study into task data and the message that names it.
 
-Sources: `synthetic`, made here from fixed seeds, and `jsonl`, a user's own
-file. Knows neither methods nor models.
+Sources: `synthetic`, made here from fixed seeds; `lamp`, a folder of the benchmark's
+own files; and `jsonl`, a user's own file. Knows neither methods nor models.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from edgerig import words
 from edgerig.errors import DataError, UsageError
 from edgerig.v1.trial_pb2 import FileRef, Task, TaskKind
 from edgerig_controller.data import local, rows
+from edgerig_controller.data.lamp_shapes import PUBLISHED, Part, Split
 from edgerig_controller.data.sink import BlobSink
 
 # One data set for every study: cells and studies are compared on the same items.
@@ -36,6 +38,7 @@ class Family:
     metric: str
     metrics: tuple[str, ...]
     answer_tokens: int
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Wanted:
     """A task as the study asks for it; None where the study leaves the choice to us."""
 
     name: str
-    source: Literal["synthetic", "jsonl"]
+    source: Literal["synthetic", "jsonl", "lamp"]
     path: str | None = None
     users: int | None = None
     items_per_user: int | None = None
@@ -51,6 +54,8 @@ class Wanted:
     metric: str | None = None
     labels: tuple[str, ...] | None = None
     answer_tokens: int | None = None
+    split: Split | None = None
+    part: Part | None = None
 
 
 def largest_history(levels: Sequence[int]) -> int:
@@ -61,8 +66,19 @@ def largest_history(levels: Sequence[int]) -> int:
     )
 
 
+def kept_history(levels: Sequence[int]) -> int | None:
+    """Return how many items of a history of LaMP a study can use; None where a level asks for all."""
+    return None if -1 in levels or not levels else max(levels)
+
+
 def resolve(
-    wanted: Wanted, *, folder: Path, history: int, families: Mapping[str, Family], blobs: BlobSink
+    wanted: Wanted,
+    *,
+    folder: Path,
+    history: int,
+    families: Mapping[str, Family],
+    blobs: BlobSink,
+    kept: int | None = None,
 ) -> Task:
     """Make or check a task's data, keep it, and describe the task.
 
@@ -72,6 +88,7 @@ def resolve(
         history: profile items that a synthetic user gets.
         families: the catalogue's task families by name.
         blobs: keeps the data.
+        kept: latest profile items of a user of LaMP that are kept; None = all.
 
     Raises:
         DataError: the file cannot be used, with every fault of it.
@@ -79,7 +96,48 @@ def resolve(
     """
     if wanted.source == "synthetic":
         return _synthetic(wanted, history, families, blobs)
+    if wanted.source == "lamp":
+        return _lamp(wanted, folder, kept, families, blobs)
     return _own_file(wanted, folder, families, blobs)
+
+
+def _lamp(
+    wanted: Wanted, folder: Path, kept: int | None, families: Mapping[str, Family], blobs: BlobSink
+) -> Task:
+    from edgerig_controller.data import lamp
+    from edgerig_controller.data.lamp_shapes import SHAPES
+
+    if wanted.name not in families or not wanted.path:
+        raise UsageError(
+            f"there is no LaMP task `{wanted.name}`", hint=f"LaMP tasks: {', '.join(SHAPES)}"
+        )
+    place = local.absolute(folder, wanted.path)
+    if not place.is_dir():
+        raise DataError(f"there is no folder {place}", hint="`path` starts at the folder of the study file")
+    files = lamp.locate(place, wanted.name, wanted.split or "user", wanted.part or "dev")
+    findings = lamp.check(files, wanted.name)
+    if refusal := lamp.refusal(files, findings):
+        raise refusal
+    if not findings.item_count:
+        raise DataError(f"{files.questions} holds no questions", hint=f"edgerig task check {place}")
+    users = None if wanted.users is None else lamp.chosen_users(findings.users, wanted.users, DATA_SEED)
+    family = families[wanted.name]
+    with tempfile.TemporaryDirectory(prefix="edgerig-lamp-") as scratch:
+        path = Path(scratch) / f"{wanted.name}.jsonl"
+        item_count = lamp.write(lamp.rows(files, wanted.name, users, kept), path)
+        size_bytes = path.stat().st_size
+        sha256 = blobs.put_file(path)
+    return Task(
+        name=wanted.name,
+        kind=_kind(family.kind),
+        metric=wanted.metric or family.metric,
+        prompt=f"{wanted.name}{PUBLISHED}",
+        labels=family.labels,
+        data=FileRef(path=f"{wanted.name}.jsonl", sha256=sha256, size_bytes=size_bytes),
+        user_count=len(findings.users if users is None else users),
+        item_count=item_count,
+        answer_tokens=wanted.answer_tokens or family.answer_tokens,
+    )
 
 
 def _synthetic(wanted: Wanted, history: int, families: Mapping[str, Family], blobs: BlobSink) -> Task:

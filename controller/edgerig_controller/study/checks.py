@@ -24,8 +24,12 @@ from edgerig_controller.study.yaml_source import Document, Path
 
 # A synthetic row repeats its user's profile, and all rows are made in memory.
 SYNTHETIC_PROFILE_ITEMS = 2_000_000
-_ONLY_SYNTHETIC = ("users", "items_per_user")
-_ONLY_JSONL = ("path", "kind", "labels")
+# Keys that a source has no use for.
+_UNWANTED = {
+    "synthetic": ("path", "kind", "labels", "split", "part"),
+    "jsonl": ("users", "items_per_user", "split", "part"),
+    "lamp": ("items_per_user", "kind", "labels"),
+}
 
 
 def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
@@ -95,18 +99,24 @@ def _devices(study: Study, document: Document) -> list[Problem]:
 def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
     problems = []
     train = study.budgets.train
-    if train.energy_j > 0:
-        place = document.place(("budgets", "train", "energy_j"))
-        message = "no worker of this version can stop training by energy"
-        problems.append(Problem(place, message, "give samples, tokens, steps or duration_s"))
-    limited = any((train.samples, train.tokens, train.steps, train.duration_s))
+    if list(train.points) != sorted(set(train.points)):
+        place = document.place(("budgets", "train", "points"))
+        problems.append(Problem(place, "`points` must ascend", "write points: [0.25, 0.5]"))
+    if train.patience_points and not train.points:
+        place = document.key_place(("budgets", "train", "patience_points"))
+        message = "`patience_points` compares points, and there are none"
+        problems.append(Problem(place, message, "add points: [0.25, 0.5, 0.75]"))
+    if train.held_out_share and not train.patience_points:
+        place = document.key_place(("budgets", "train", "held_out_share"))
+        problems.append(Problem(place, "nothing is held out without `patience_points`", "remove it"))
+    limited = any((train.samples, train.tokens, train.steps, train.duration_s, train.energy_j))
     trained = [
         name
         for entry in study.factors.method
         for name in entry.kinds
         if (kind := catalog.methods.get(name)) is not None and kind.trains and kind.needs_model
     ]
-    if trained and not limited and train.energy_j == 0:
+    if trained and not limited:
         place = document.place(("budgets",) if document.has(("budgets",)) else ())
         message = f"`{trained[0]}` trains, and nothing says when to stop"
         problems.append(Problem(place, message, "add budgets: {train: {steps: 60}}"))
@@ -114,16 +124,17 @@ def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem
 
 
 def _task(task: TaskEntry, path: Path, study: Study, catalog: Catalog, document: Document) -> list[Problem]:
-    unwanted = _ONLY_JSONL if task.source == "synthetic" else _ONLY_SYNTHETIC
     problems = [
         Problem(
             document.key_place((*path, key)), f"`{key}` does not go with `source: {task.source}`", "remove it"
         )
-        for key in unwanted
+        for key in _UNWANTED[task.source]
         if getattr(task, key) is not None
     ]
     if task.source == "synthetic":
         problems += _synthetic(task, path, study, catalog, document)
+    elif task.source == "lamp":
+        problems += _lamp(task, path, catalog, document)
     else:
         problems += _own_file(task, path, document)
     kind = task.kind if task.source == "jsonl" else _kind_of(task.name, catalog)
@@ -151,6 +162,18 @@ def _synthetic(
         message = f"users x items_per_user x history is {total}; {SYNTHETIC_PROFILE_ITEMS} is the most"
         return [Problem(document.place(path), message, "ask for fewer users or items")]
     return []
+
+
+def _lamp(task: TaskEntry, path: Path, catalog: Catalog, document: Document) -> list[Problem]:
+    problems = []
+    if task.path is None:
+        hint = "see docs/how-to/lamp.md"
+        problems.append(Problem(document.place(path), "a task of `source: lamp` needs `path`", hint))
+    if task.name not in catalog.tasks or task.name == PLAIN:
+        known = [name for name in catalog.tasks if name != PLAIN]
+        place = document.place((*path, "name"))
+        problems.append(Problem(place, f"there is no LaMP task `{task.name}`", nearest(task.name, known)))
+    return problems
 
 
 def _own_file(task: TaskEntry, path: Path, document: Document) -> list[Problem]:

@@ -94,23 +94,31 @@ class Sources:
         self, study: Study, catalog: Catalog, document: Document, faulty: Collection[int]
     ) -> list[Problem]:
         families = {
-            name: task_sources.Family(facts.kind, facts.metric, facts.metrics, facts.answer_tokens)
+            name: task_sources.Family(
+                facts.kind, facts.metric, facts.metrics, facts.answer_tokens, facts.labels
+            )
             for name, facts in catalog.tasks.items()
         }
-        history = task_sources.largest_history(study.factors.history)
+        levels = study.factors.history
+        history, kept = task_sources.largest_history(levels), task_sources.kept_history(levels)
         problems = []
         for index, task in enumerate(study.tasks):
-            if index not in faulty and (error := self._task(task, families, history)):
+            if index not in faulty and (error := self._task(task, families, history, kept)):
                 key = "path" if task.path is not None else "name"
                 problems.append(Problem(document.place(("tasks", index, key)), error.message, error.hint))
         return problems
 
     def _task(
-        self, task: TaskEntry, families: Mapping[str, task_sources.Family], history: int
+        self, task: TaskEntry, families: Mapping[str, task_sources.Family], history: int, kept: int | None
     ) -> EdgerigError | None:
         try:
             self.tasks[task.name] = task_sources.resolve(
-                _wanted(task), folder=self.folder, history=history, families=families, blobs=self.blobs
+                _wanted(task),
+                folder=self.folder,
+                history=history,
+                families=families,
+                blobs=self.blobs,
+                kept=kept,
             )
         except EdgerigError as error:
             return error
@@ -138,4 +146,6 @@ def _wanted(task: TaskEntry) -> task_sources.Wanted:
         metric=task.metric,
         labels=task.labels,
         answer_tokens=task.answer_tokens,
+        split=task.split,
+        part=task.part,
     )

@@ -133,15 +133,30 @@ class Devices(_Frozen):
 class TaskEntry(_Frozen):
     """One task: questions of many users, each with a history."""
 
-    name: Name = Field(description="With `source: synthetic` a task of the catalogue; with `jsonl` any name.")
-    source: Literal["synthetic", "jsonl"] = Field(
-        description="`synthetic`: LaMP-shaped data made by edgerig. `jsonl`: a file of your own."
+    name: Name = Field(
+        description="With `source: synthetic` or `lamp` a task of the catalogue; with `jsonl` any name."
+    )
+    source: Literal["synthetic", "jsonl", "lamp"] = Field(
+        description="`synthetic`: LaMP-shaped data made by edgerig. `jsonl`: a file of your own. "
+        "`lamp`: a folder with the benchmark's published files."
     )
     path: Text | None = Field(
-        default=None, description="The file, relative to the study file. Only with `jsonl`."
+        default=None,
+        description="The file (`jsonl`) or folder (`lamp`), relative to the study file.",
     )
     users: int | None = Field(
-        default=None, ge=1, le=100_000, description="Users to make. Only with `synthetic`; 40."
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Users to make (`synthetic`; 40), or to take out of the data (`lamp`; all), always the "
+        "same ones.",
+    )
+    split: Literal["user", "time"] | None = Field(
+        default=None, description="Which split of LaMP: by user, or by time. Only with `lamp`; user."
+    )
+    part: Literal["train", "dev"] | None = Field(
+        default=None,
+        description="Whose questions are asked; golds of test are not public. Only with `lamp`; dev.",
     )
     items_per_user: int | None = Field(
         default=None, ge=1, le=10_000, description="Questions per user. Only with `synthetic`; 4."
@@ -215,7 +230,30 @@ class TrainBudget(_Frozen):
     tokens: int = Field(default=0, ge=0, le=_COUNT_MOST)
     steps: int = Field(default=0, ge=0, le=_COUNT_MOST)
     duration_s: float = Field(default=0.0, ge=0, le=_DAYS_30_S)
-    energy_j: float = Field(default=0.0, ge=0, le=1e12)
+    energy_j: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e12,
+        description="By the widest power figure that the device has; an attempt without any fails.",
+    )
+    points: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Shares of the budget, ascending, at which training pauses and all items are scored.",
+    )
+    patience_points: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Ends training after so many points without a lower loss on held-out training pairs and "
+        "keeps the best; 0: never.",
+    )
+    held_out_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the training pairs held out for patience; 0: a tenth.",
+    )
 
 
 class AttemptBudget(_Frozen):

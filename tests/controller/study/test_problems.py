@@ -38,7 +38,7 @@ def test_a_key_like_no_other_lists_the_known_ones() -> None:
 
 def test_a_missing_key_is_placed_where_it_belongs() -> None:
     assert problems(STUDY.replace("source: synthetic, ", "")) == [
-        "s.yaml:5:9: the key `source` is missing; expected one of synthetic, jsonl"
+        "s.yaml:5:9: the key `source` is missing; expected one of synthetic, jsonl, lamp"
     ]
 
 
