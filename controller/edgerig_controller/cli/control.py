@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 from edgerig.channel import CLIENT_OPTIONS
-from edgerig.errors import EdgerigError, Problem, StudyProblems, UnreachableError
+from edgerig.errors import EdgerigError, Problem, StudyProblems, UnreachableError, UsageError
 from edgerig.v1 import control_service_pb2 as pb
 from edgerig.v1.control_service_pb2_grpc import ControlServiceStub
 from edgerig_controller import embedded
+from edgerig_controller.cli import remote
 from edgerig_controller.home import Endpoint, Home
 from edgerig_controller.rpc.interceptors import from_rpc_error
 
@@ -59,14 +60,20 @@ class Control:
         """Asks who serves and in which state."""
         return await self._call(self._stub.GetStatus(pb.GetStatusRequest(), timeout=CALL_S))
 
-    async def submit(self, yaml: str, path: Path, *, reuse: bool) -> pb.SubmitStudyResponse:
+    async def submit(
+        self, yaml: str, path: Path, *, reuse: bool, priority: int = 0
+    ) -> pb.SubmitStudyResponse:
         """Registers a study or attaches to the one with the same digest.
 
         Raises:
             StudyProblems: the controller found problems that this machine could not see.
         """
         request = pb.SubmitStudyRequest(
-            yaml=yaml, origin=path.name, folder=str(path.parent.absolute()), reuse=reuse
+            yaml=yaml,
+            origin=path.name,
+            folder=str(path.parent.absolute()),
+            reuse=reuse,
+            priority=priority,
         )
         response: pb.SubmitStudyResponse = await self._call(
             self._stub.SubmitStudy(request, timeout=SUBMIT_S, wait_for_ready=True)
@@ -136,19 +143,48 @@ async def connect(home: Home, endpoint: Endpoint) -> AsyncIterator[Control]:
     Raises:
         UnreachableError: the certificate files cannot be read.
     """
-    try:
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=(home.ca_dir / "ca.pem").read_bytes(),
-            private_key=(home.ca_dir / "operator.key").read_bytes(),
-            certificate_chain=(home.ca_dir / "operator.pem").read_bytes(),
+    async with _open(endpoint.control, home.ca_dir, ("ca.pem", "operator.key", "operator.pem")) as opened:
+        yield Control(ControlServiceStub(opened), home)
+
+
+@asynccontextmanager
+async def channel(home: Home) -> AsyncIterator[grpc.aio.Channel]:
+    """Opens a connection to the controller of a data folder, on this machine or on another one.
+
+    Raises:
+        UnreachableError: none runs here, or the certificate files cannot be read.
+    """
+    joined = remote.load(home)
+    if joined is not None:
+        names = ("ca.pem", "key.pem", "certificate.pem")
+        async with _open(joined.control, remote.folder(home), names) as opened:
+            yield opened
+        return
+    endpoint = embedded.find_controller(home)
+    if endpoint is None:
+        raise UnreachableError(
+            f"no controller runs for the data folder {home.root}",
+            hint="edgerig run STUDY.yaml, or edgerig serve",
         )
+    async with _open(endpoint.control, home.ca_dir, ("ca.pem", "operator.key", "operator.pem")) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _open(address: str, folder: Path, names: tuple[str, str, str]) -> AsyncIterator[grpc.aio.Channel]:
+    """Opens a channel with the files (CA, key, certificate) of a folder."""
+    try:
+        ca, key, certificate = ((folder / name).read_bytes() for name in names)
     except OSError as error:
         raise UnreachableError(
             f"the operator's certificate cannot be read: {error}",
-            hint=f"check who owns {home.ca_dir}; the controller makes the files when it starts",
+            hint=f"check who owns {folder}; the controller makes the files when it starts",
         ) from error
-    async with grpc.aio.secure_channel(endpoint.control, credentials, options=CLIENT_OPTIONS) as channel:
-        yield Control(ControlServiceStub(channel), home)
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=ca, private_key=key, certificate_chain=certificate
+    )
+    async with grpc.aio.secure_channel(address, credentials, options=CLIENT_OPTIONS) as opened:
+        yield opened
 
 
 @asynccontextmanager
@@ -158,6 +194,12 @@ async def session(home: Home) -> AsyncIterator[tuple[Control, embedded.Running]]
     An embedded controller may end between being found and being asked; then
     it is waited for and started again.
     """
+    joined = remote.load(home)
+    if joined is not None:
+        raise UsageError(
+            f"{home.root} has joined the controller at {joined.control}; studies run on its machine",
+            hint="edgerig devices, or another folder with --data DIR",
+        )
     failure: UnreachableError | None = None
     for _ in range(_TRIES):
         running = embedded.ensure_controller(home)
@@ -180,11 +222,5 @@ async def existing(home: Home) -> AsyncIterator[Control]:
     Raises:
         UnreachableError: none runs.
     """
-    endpoint = embedded.find_controller(home)
-    if endpoint is None:
-        raise UnreachableError(
-            f"no controller runs for the data folder {home.root}",
-            hint="edgerig run STUDY.yaml, or edgerig serve",
-        )
-    async with connect(home, endpoint) as control:
-        yield control
+    async with channel(home) as opened:
+        yield Control(ControlServiceStub(opened), home)

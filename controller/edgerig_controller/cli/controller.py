@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgerig.errors import EXIT_OK, TimeoutExceededError, UsageError
 from edgerig_controller.cli.options import Context, common_options, yes_option
+
+if TYPE_CHECKING:
+    from edgerig_controller.fleet.golden import GoldenPlan
 
 
 @click.command()
@@ -17,6 +22,14 @@ from edgerig_controller.cli.options import Context, common_options, yes_option
 @click.option("--agents-port", type=click.IntRange(0, 65535), default=0, help="Port for agents; 0: any.")
 @click.option("--enroll-port", type=click.IntRange(0, 65535), default=0, help="Port for enrolment; 0: any.")
 @click.option("--insecure-loopback", is_flag=True, help="Also open a port without TLS, on loopback only.")
+@click.option("--golden-every", metavar="DURATION", help="Run a golden trial on every device so often (24h).")
+@click.option(
+    "--golden",
+    "golden_file",
+    metavar="STUDY.yaml",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The golden study instead of the built-in one; its name and devices are replaced.",
+)
 @common_options
 def serve(
     context: Context,
@@ -26,6 +39,8 @@ def serve(
     agents_port: int,
     enroll_port: int,
     insecure_loopback: bool,
+    golden_every: str | None,
+    golden_file: Path | None,
 ) -> int:
     """Run the controller in the foreground until Ctrl-C or `edgerig stop`."""
     from edgerig_controller.rpc.listeners import Ports
@@ -38,9 +53,27 @@ def serve(
         advertise=advertise,
         ports=Ports(control_port, agents_port, enroll_port),
         insecure_loopback=insecure_loopback,
+        golden=_golden_plan(golden_file, golden_every),
     )
     context.out.document({"ended": True})
     return code
+
+
+def _golden_plan(file: Path | None, every: str | None) -> GoldenPlan:
+    """Reads the golden study and checks it before the controller starts.
+
+    Raises:
+        StudyProblems: it is no study.
+    """
+    from edgerig_controller.cli.fleet import duration_s
+    from edgerig_controller.cli.reference import prepare_file, read_file
+    from edgerig_controller.fleet.golden import GoldenPlan
+
+    every_s = None if every is None else duration_s(every)
+    if file is None:
+        return GoldenPlan(every_s=every_s)
+    prepare_file(file)
+    return GoldenPlan(read_file(file), file.name, str(file.parent.absolute()), every_s)
 
 
 @click.command()

@@ -78,6 +78,12 @@ class Output:
             self._end_progress()
             self._print(text)
 
+    def raw(self, text: str) -> None:
+        """Prints a document of another program's format, with or without JSON mode."""
+        self._end_progress()
+        self._document_written = True
+        self._print(text)
+
     def heading(self, text: str) -> None:
         """Prints a heading of the result."""
         self.text()

@@ -34,6 +34,7 @@ class Wishes:
     resume: bool
     reuse: bool
     detach: bool
+    priority: int = 0
 
 
 @click.command()
@@ -42,8 +43,16 @@ class Wishes:
 @click.option("--resume", is_flag=True, help="Run trials again that died; implied for a study that exists.")
 @click.option("--no-reuse", is_flag=True, help="Measure again what an identical trial has answered before.")
 @click.option("--detach", is_flag=True, help="Return once the study is registered.")
+@click.option(
+    "--priority",
+    type=click.IntRange(-10, 10),
+    default=0,
+    help="Studies of a larger priority are served first; of equal ones, people share the devices.",
+)
 @common_options
-def run(context: Context, file: Path, dry_run: bool, resume: bool, no_reuse: bool, detach: bool) -> int:
+def run(
+    context: Context, file: Path, dry_run: bool, resume: bool, no_reuse: bool, detach: bool, priority: int
+) -> int:
     """Run a study and write its report.
 
     Starts a controller and an agent on this machine when none runs. Ctrl-C
@@ -58,7 +67,7 @@ def run(context: Context, file: Path, dry_run: bool, resume: bool, no_reuse: boo
     if answered is not None:
         context.out.note(f"Study {prepared.name} ({answered}) is finished; nothing has to run.")
         return _finish(context, answered, {"attached": True, "reused_count": 0})
-    wishes = Wishes(resume=resume, reuse=not no_reuse, detach=detach)
+    wishes = Wishes(resume=resume, reuse=not no_reuse, detach=detach, priority=priority)
     return asyncio.run(_run(context, file, prepared, wishes))
 
 
@@ -144,7 +153,7 @@ async def _run(context: Context, file: Path, prepared: PreparedStudy, wishes: Wi
             keep_agent = functools.partial(_ensure_agent, context, home, control, fleet_id)
             await keep_agent()
         out.progress("preparing the study")
-        answer = await control.submit(read_file(file), file, reuse=wishes.reuse)
+        answer = await control.submit(read_file(file), file, reuse=wishes.reuse, priority=wishes.priority)
         _say_registered(context, prepared.name, answer, wishes)
         facts = {
             "study_id": answer.study_id,
