@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgerig_workload.events import Events
+from edgerig_workload.resident import Lag
 from edgerig_workload.shares import read_major_faults, read_shares
 
 EXACT = "vmhwm_reset"
 UPPER_BOUND = "vmhwm_since_start"
+
+_MARKS = ("VmHWM", "VmRSS")
 
 
 class ResidentSet(Protocol):
@@ -32,6 +35,8 @@ class ResidentSet(Protocol):
     def reset(self) -> None: ...
 
     def peak_bytes(self) -> int | None: ...
+
+    def align(self) -> None: ...
 
 
 class Accelerator(Protocol):
@@ -50,6 +55,8 @@ class ProcResidentSet:
     def __init__(self, proc: Path = Path("/proc/self")) -> None:
         self._status = proc / "status"
         self._clear_refs = proc / "clear_refs"
+        self._lag = Lag(proc)
+        self._lag_bytes = 0
         self.method = EXACT
         self.reset()
 
@@ -63,15 +70,23 @@ class ProcResidentSet:
             self.method = UPPER_BOUND
 
     def peak_bytes(self) -> int | None:
-        """Return the mark, or None where there is no such file or line."""
+        """Return the mark with what the kernel left out of it, or None where there is no such file or line.
+
+        A mark that is the present resident set is exact: the kernel sums all counts for a reader.
+        """
         try:
-            status = self._status.read_text()
+            lines = self._status.read_text().splitlines()
         except OSError:
             return None
-        for line in status.splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        return None
+        found = {name: int(rest.split()[0]) * 1024 for name, _, rest in map(_parted, lines) if name in _MARKS}
+        if "VmHWM" not in found:
+            return None
+        is_over = found["VmHWM"] > found.get("VmRSS", 0)
+        return found["VmHWM"] + (self._lag_bytes if is_over else 0)
+
+    def align(self) -> None:
+        """Measure how far marks lie behind, between phases: it takes milliseconds."""
+        self._lag_bytes = self._lag.align(self.reset) if self.method == EXACT else 0
 
 
 @dataclass
@@ -134,6 +149,8 @@ class Marks:
 
     def _begin(self, word: str, began_mono_ns: int | None) -> None:
         self._fold()
+        if not self._open:
+            self._memory.align()
         self._memory.reset()
         if self._accelerator is not None:
             self._accelerator.reset_peaks()
@@ -187,6 +204,10 @@ class Marks:
         for interval in self._closed:
             self._events.emit("phase", interval)
         self._closed.clear()
+
+
+def _parted(line: str) -> tuple[str, str, str]:
+    return line.partition(":")
 
 
 @contextmanager
