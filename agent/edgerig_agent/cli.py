@@ -104,6 +104,20 @@ def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_home(doctor)
     doctor.set_defaults(handler=_doctor)
 
+    selftest = commands.add_parser("selftest", help="load the device in a square wave and watch its sensors")
+    selftest.add_argument("--json", action="store_true", help="print one JSON document")
+    selftest.add_argument("--duration-s", type=float, default=40.0, metavar="S", help="about how long")
+    selftest.add_argument("--period-s", type=float, default=2.0, metavar="S", help="period of the wave")
+    selftest.add_argument("--processes", type=int, default=0, metavar="N", help="processors to load (all)")
+    selftest.add_argument(
+        "--meter", action="append", default=[], metavar="ADDRESS", help="an external meter to compare with"
+    )
+    selftest.add_argument("--keep", type=Path, metavar="DIR", help="leave traces and wave.json in DIR")
+    _add_root(selftest)
+    selftest.add_argument("--worker-python", default="", metavar="EXE", help="interpreter that has torch")
+    _add_home(selftest)
+    selftest.set_defaults(handler=_selftest)
+
 
 def _add_fleet_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     enroll = commands.add_parser("enroll", help="join a fleet with a one-time token")
@@ -224,6 +238,12 @@ def _facts(arguments: argparse.Namespace) -> int:
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from edgerig_agent.doctor.main import run
+
+    return run(arguments)
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    from edgerig_agent.selftest.main import run
 
     return run(arguments)
 

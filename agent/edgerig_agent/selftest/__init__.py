@@ -1,0 +1,1 @@
+"""`edgerig-agent selftest`: a known square wave of load, and how every power sensor follows it."""
