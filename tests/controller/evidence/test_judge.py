@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -277,3 +278,18 @@ class TestReplay:
         entries = [*self.written(study("a")), *self.written(study("b"))]
         with pytest.raises(UsageError, match="different studies"):
             replay.studies_of(entries)
+
+
+def test_the_reference_names_every_field_and_every_code() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "guideline.md").read_text(encoding="utf-8")
+    guideline = DOCUMENT_SCHEMA["properties"]["guidelines"]["items"]["properties"]
+    names = {*guideline, *(f"origin.{name}" for name in guideline["origin"]["properties"])} - {"origin"}
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+    source = Path(__file__).parents[3] / "controller" / "edgerig_controller" / "evidence"
+    said = {
+        code
+        for path in source.glob("*.py")
+        for code in re.findall(r'Notice\(\s*"(?:error|notice)",\s*"(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    assert len(said) > 8
+    assert [code for code in sorted(said) if f"`{code}`" not in page] == []
