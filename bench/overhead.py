@@ -34,10 +34,9 @@ from typing import Any
 from scipy.stats import t as student_t
 
 from bench.report import COULD_NOT_RUN, FALLS_SHORT, HOLDS, Figure, document, progress, table
+from bench.sensor_tree import sensor_root
 from edgerig_agent.accounting import cpu_time_s
 from edgerig_agent.measure.trace import read_trace
-from edgerig_agent.probes.base import POWER_QUANTITIES, places
-from edgerig_agent.probes.families import discover
 from edgerig_agent.runtime import start_sampler, stop_sampler
 
 BENCH = "overhead"
@@ -50,7 +49,6 @@ _BLOCK_S = 0.08
 _SETTLE_S = 0.015
 _MAX_FACTOR = 3
 _CONFIDENCE = 0.95
-_RAILS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO", "CVB_12V")
 
 Kernel = Callable[[], None]
 
@@ -137,27 +135,11 @@ def measure(pairs: int, seed: int) -> tuple[list[Figure], str, dict[str, Any]]:
 
 
 def _sensor_root(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The box's own power sensors where it has some, else a tree of real files with five rails."""
-    own = [c for probe in discover(places()) for c in probe.describe() if not c.unavailable_reason]
-    power = sorted({channel.source for channel in own if channel.quantity in POWER_QUANTITIES})
-    if power:
-        return Path("/"), {"sensors": "this machine's own", "channels": power, "rate_hz": 100}
-    root = folder / "root"
-    for chip, labels in (("1-0040", _RAILS[:3]), ("1-0041", _RAILS[3:])):
-        device = root / "sys/bus/i2c/devices" / chip
-        hwmon = device / "hwmon/hwmon0"
-        hwmon.mkdir(parents=True)
-        (device / "name").write_text("ina3221\n")
-        for channel, label in enumerate(labels, start=1):
-            (hwmon / f"in{channel}_label").write_text(f"{label}\n")
-            (hwmon / f"in{channel}_input").write_text("5040\n")
-            (hwmon / f"curr{channel}_input").write_text("1234\n")
-    notes = {
-        "sensors": "a tree of real files, because this machine has no power sensor",
-        "channels": [*_RAILS, "MemAvailable"],
-        "rate_hz": 100,
-    }
-    return root, notes
+    root, channels = sensor_root(folder)
+    if root == Path("/"):
+        return root, {"sensors": "this machine's own", "channels": channels, "rate_hz": 100}
+    reason = "a tree of real files, because this machine has no power sensor"
+    return root, {"sensors": reason, "channels": [*channels, "MemAvailable"], "rate_hz": 100}
 
 
 def _compare(kernel: Kernel, switch: Switch, pairs: int, order: random.Random) -> tuple[Arm, Arm]:

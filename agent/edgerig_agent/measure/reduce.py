@@ -33,7 +33,7 @@ from edgerig_agent.measure import disturbance, memory, validity
 from edgerig_agent.measure.disturbance import CpuTimes
 from edgerig_agent.measure.energy import Window
 from edgerig_agent.measure.events import WorkerReport
-from edgerig_agent.measure.faults import UNREADABLE, Fault
+from edgerig_agent.measure.faults import Fault
 from edgerig_agent.measure.figures import Origin, figure, unavailable
 from edgerig_agent.measure.idle import Idle, idle_power
 from edgerig_agent.measure.latency import request_figures
@@ -202,19 +202,17 @@ def _sensor_events(attempt: _Attempt) -> tuple[SensorEvent, ...]:
     found = {fault for source in attempt.sources for fault in source.faults}
     inside = [f for f in found if whole and f.begin_ns < whole[1] and f.end_ns > whole[0]]
     inside.sort(key=lambda fault: (fault.begin_ns, fault.source, fault.quantity, fault.kind))
-    return tuple(_event(fault, attempt.sampler.reasons) for fault in inside)
+    return tuple(_event(fault) for fault in inside)
 
 
-def _event(fault: Fault, reasons: dict[str, str]) -> SensorEvent:
-    # Where the trace has no errno, the probe may have known more.
-    worded = reasons.get(f"{fault.source}:{fault.quantity}", "") if fault.kind == UNREADABLE else ""
+def _event(fault: Fault) -> SensorEvent:
     return SensorEvent(
         kind=fault.kind,
         source=fault.source,
         quantity=fault.quantity,
         begin_mono_ns=fault.begin_ns,
         end_mono_ns=fault.end_ns,
-        reason=worded or fault.reason,
+        reason=fault.reason,
     )
 
 

@@ -17,9 +17,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
+from edgerig_agent.measure.character import characterise, is_power, pace
 from edgerig_agent.measure.tracefile import TraceWriter
 from edgerig_agent.probes.base import UNREAD, Channel, Probe, places
 from edgerig_agent.probes.families import discover
@@ -30,6 +30,8 @@ BASE_INTERVAL_NS = 10_000_000
 _LATE_STEP_NS = 100_000
 _LATE_STEPS = 1_001
 _MASK = 2**64 - 1
+# Intervals that are planned together; then lateness is counted and the parent looked for.
+_PLANNED = 64
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -39,12 +41,15 @@ class Lateness:
     def __init__(self) -> None:
         self._counts = [0] * _LATE_STEPS
         self.tick_count = 0
+        self.max_ns = 0
 
-    def add(self, late_ns: int) -> None:
-        """Counts one tick that began `late_ns` after its planned instant."""
-        step = min(max(late_ns, 0) // _LATE_STEP_NS, _LATE_STEPS - 1)
-        self._counts[step] += 1
-        self.tick_count += 1
+    def add(self, late_ns: list[int]) -> None:
+        """Counts ticks by how long after its planned instant each began."""
+        counts = self._counts
+        for late in late_ns:
+            counts[min(max(late, 0) // _LATE_STEP_NS, _LATE_STEPS - 1)] += 1
+        self.tick_count += len(late_ns)
+        self.max_ns = max(self.max_ns, *late_ns)
 
     def percentile_ns(self, share: float) -> int:
         """Returns the upper end of the step that holds this share of the ticks, 0 without ticks."""
@@ -71,18 +76,36 @@ class Schedule:
         self._interval_ns = interval_ns
         self._state = seed & _MASK
         self._offset_ns = self._random_word() * interval_ns >> 64
+        # Instants of the intervals from `_first` on: they cost more to plan than to keep.
+        self._plan: list[int] = []
+        self._first = 0
         self.index = -1
 
     def next_ns(self, now_ns: int) -> int:
         """Returns the instant of the next interval that is not over yet."""
         current = (now_ns - self._began_ns) // self._interval_ns
         self.index = max(self.index + 1, current)
+        while self.index - self._first >= len(self._plan):
+            self.block()
+        return self._plan[self.index - self._first]
+
+    def block(self) -> tuple[int, list[int]]:
+        """Plans the next intervals; returns the index of the first of them and their instants."""
+        self._first += len(self._plan)
+        self._plan = [self._instant(self._first + place) for place in range(_PLANNED)]
+        return self._first, self._plan
+
+    def is_over(self, index: int, now_ns: int) -> bool:
+        """Tells whether the interval with this index has passed."""
+        return now_ns >= self._began_ns + (index + 1) * self._interval_ns
+
+    def _instant(self, index: int) -> int:
         step_ns = (self._random_word() * self._interval_ns >> 64) - self._interval_ns // 2
         offset_ns = abs(self._offset_ns + step_ns)
         if offset_ns >= self._interval_ns:
             offset_ns = 2 * self._interval_ns - 1 - offset_ns
         self._offset_ns = offset_ns
-        return self._began_ns + self.index * self._interval_ns + offset_ns
+        return self._began_ns + index * self._interval_ns + offset_ns
 
     def _random_word(self) -> int:
         """SplitMix64: the same instants on every Python, and 0.4 MB less than `random`."""
@@ -98,8 +121,12 @@ class Stream:
 
     def __init__(self, probe: Probe, folder: str, base_interval_ns: int, seed: int, began_ns: int) -> None:
         self.every = max(1, round(probe.interval_ns / base_interval_ns))
-        self._probe = probe
-        self._next_index = 0
+        self.probe = probe
+        self.channels = probe.open()
+        # The interval in which it is read next.
+        self.due = 0
+        if is_power(probe):
+            self.every *= pace(probe, self.every * base_interval_ns)
         header = {
             "schema": 1,
             "name": probe.name,
@@ -110,25 +137,22 @@ class Stream:
             "began_mono_ns": began_ns,
             "boot_id": _boot_id(),
         }
-        channels = probe.open()
-        fields = [_field(channel) for channel in channels]
+        fields = [_field(channel) for channel in self.channels]
         self._writer = TraceWriter(f"{folder}/{probe.name}.trace", header, fields)
+        self.append = self._writer.append
 
-    def is_due(self, index: int) -> bool:
-        """Tells whether the probe is read in the interval with this index."""
-        return index >= self._next_index
-
-    def sample(self, index: int) -> None:
-        """Reads the probe once; the stamp is the middle of the reading."""
-        begin_ns = time.monotonic_ns()
-        values = self._probe.read_all()
+    def sample(self, index: int, begin_ns: int = 0) -> int:
+        """Reads the probe once and returns when that was over; the stamp is the middle of the reading."""
+        begin_ns = begin_ns or time.monotonic_ns()
+        values = self.probe.read_all()
         end_ns = time.monotonic_ns()
-        self._writer.append((begin_ns + end_ns) // 2, values)
-        self._next_index = (index // self.every + 1) * self.every
+        self.append((begin_ns + end_ns) // 2, values)
+        self.due = (index // self.every + 1) * self.every
+        return end_ns
 
     def close(self) -> None:
         """Ends the trace file at its last record."""
-        self._probe.close()
+        self.probe.close()
         self._writer.close()
 
 
@@ -155,61 +179,113 @@ def main(argv: list[str]) -> int:
     parent = os.getppid()
     probes = discover(places(arguments.root))
     channels = [channel for probe in probes for channel in probe.describe()]
-    _write_summary(arguments.folder, channels, Lateness(), ended=False)
-    lateness = _sample_until(arguments, probes, lambda: bool(stopping) or os.getppid() != parent)
-    _write_summary(arguments.folder, channels, lateness, ended=True)
+    summary: dict[str, object] = {"ended": False, "unread": UNREAD, "tick_count": 0}
+    summary |= {"late_p50_ns": 0, "late_p99_ns": 0, "late_max_ns": 0, "sensors": []}
+    summary["channels"] = [channel._asdict() for channel in channels]
+    _write_summary(arguments.folder, summary)
+    streams, began_ns, base_ns = _open(arguments, probes)
+    summary["sensors"] = characterise([(s.probe, s.channels) for s in streams if is_power(s.probe)])
+    schedule = Schedule(began_ns, base_ns, arguments.seed)
+    lateness = _sample_until(streams, schedule, arguments.ready_fd, stopping, parent)
+    summary |= {
+        "ended": True,
+        "tick_count": lateness.tick_count,
+        "late_p50_ns": lateness.percentile_ns(0.50),
+        "late_p99_ns": lateness.percentile_ns(0.99),
+        "late_max_ns": lateness.max_ns,
+    }
+    _write_summary(arguments.folder, summary)
     return 0
 
 
-def _sample_until(arguments: Arguments, probes: list[Probe], is_over: Callable[[], bool]) -> Lateness:
+def _open(arguments: Arguments, probes: list[Probe]) -> tuple[list[Stream], int, int]:
+    """Opens what can be read; returns the streams, when sampling begins and its interval."""
     readable = [probe for probe in probes if any(not c.unavailable_reason for c in probe.describe())]
     base_ns = max(arguments.interval_ns, min((p.interval_ns for p in readable), default=BASE_INTERVAL_NS))
     began_ns = time.monotonic_ns()
     folder = f"{arguments.folder}/trace"
     os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    streams = [Stream(probe, folder, base_ns, arguments.seed, began_ns) for probe in readable]
-    schedule = Schedule(began_ns, base_ns, arguments.seed)
+    return [Stream(p, folder, base_ns, arguments.seed, began_ns) for p in readable], began_ns, base_ns
+
+
+def _sample_until(
+    streams: list[Stream], schedule: Schedule, ready_fd: int, stopping: list[int], parent: int
+) -> Lateness:
+    """Samples until there is something in `stopping`, or the parent has died."""
     lateness = Lateness()
     try:
         for stream in streams:
             stream.sample(0)
-        os.write(arguments.ready_fd, b"r")
-        os.close(arguments.ready_fd)
+        os.write(ready_fd, b"r")
+        os.close(ready_fd)
         # Nothing below makes reference cycles; a collection would only cost time and pages.
         gc.disable()
-        while not is_over():
-            planned_ns = schedule.next_ns(time.monotonic_ns())
-            _sleep_until(planned_ns)
-            lateness.add(time.monotonic_ns() - planned_ns)
-            for stream in streams:
-                if stream.is_due(schedule.index):
-                    stream.sample(schedule.index)
+        _tick(streams, schedule, lateness, stopping, parent)
         # The last window ends between two samples; this is the second of them.
         for stream in streams:
-            stream.sample(schedule.index)
+            stream.sample(0)
     finally:
         for stream in streams:
             stream.close()
     return lateness
 
 
-def _sleep_until(planned_ns: int) -> None:
-    wait_ns = planned_ns - time.monotonic_ns()
-    if wait_ns > 0:
-        time.sleep(wait_ns / 1e9)
+def _tick(
+    streams: list[Stream], schedule: Schedule, lateness: Lateness, stopping: list[int], parent: int
+) -> None:
+    """The loop of every interval: each line of it runs on a processor that has just forgotten it."""
+    monotonic_ns, sleep = time.monotonic_ns, time.sleep
+    late_ns: list[int] = []
+    always = [(stream.probe.read_all, stream.append) for stream in streams if stream.every == 1]
+    seldom = [stream for stream in streams if stream.every > 1]
+    seldom_due = 0
+    now_ns = monotonic_ns()
+    while not stopping and os.getppid() == parent:
+        first, plan = schedule.block()
+        for place, planned_ns in enumerate(plan):
+            index = first + place
+            if now_ns > planned_ns and schedule.is_over(index, now_ns):
+                continue
+            wait_ns = planned_ns - monotonic_ns()
+            if wait_ns > 0:
+                sleep(wait_ns * 1e-9)
+            now_ns = monotonic_ns()
+            late_ns.append(now_ns - planned_ns)
+            for read_all, append in always:
+                values = read_all()
+                end_ns = monotonic_ns()
+                append((now_ns + end_ns) // 2, values)
+                now_ns = end_ns
+            if index >= seldom_due:
+                for stream in seldom:
+                    if index >= stream.due:
+                        now_ns = stream.sample(index, now_ns)
+                seldom_due = min((stream.due for stream in seldom), default=1 << 62)
+            if stopping:
+                break
+        if late_ns:
+            lateness.add(late_ns)
+            late_ns.clear()
+
+
+def _name(channel: Channel) -> str:
+    return f"{channel.source}:{channel.quantity}"
 
 
 def _field(channel: Channel) -> dict[str, object]:
     field: dict[str, object] = {
-        "name": f"{channel.source}:{channel.quantity}",
+        "name": _name(channel),
         "unit": channel.quantity,
         "scale": channel.scale,
         "source": channel.source,
         "boundary": channel.boundary,
     }
-    if channel.wrap_raw:
-        field["wrap_raw"] = channel.wrap_raw
-    return field
+    known = {
+        "wrap_raw": channel.wrap_raw,
+        "shunt_ohm": channel.shunt_ohm,
+        "update_interval_ns": channel.update_interval_ns,
+    }
+    return field | {key: value for key, value in known.items() if value}
 
 
 def _boot_id() -> str:
@@ -217,17 +293,9 @@ def _boot_id() -> str:
         return file.read().strip()
 
 
-def _write_summary(folder: str, channels: list[Channel], lateness: Lateness, *, ended: bool) -> None:
-    document = {
-        "ended": ended,
-        "channels": [channel._asdict() for channel in channels],
-        "tick_count": lateness.tick_count,
-        "late_p50_ns": lateness.percentile_ns(0.50),
-        "late_p99_ns": lateness.percentile_ns(0.99),
-        "unread": UNREAD,
-    }
+def _write_summary(folder: str, summary: dict[str, object]) -> None:
     with open(f"{folder}/sampler.json", "w") as file:  # noqa: PTH123
-        json.dump(document, file)
+        json.dump(summary, file)
 
 
 if __name__ == "__main__":

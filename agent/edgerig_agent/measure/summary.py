@@ -7,7 +7,7 @@ and the figures or flags say that.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,6 @@ class SamplerSummary:
     late_p99_ns: int | None
     tick_count: int
     late_max_ns: int | None = None
-    # Why a channel fell silent in mid-run, in the probe's words, by `source:quantity`.
-    reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def died(self) -> bool:
@@ -45,9 +43,8 @@ def read_sampler_summary(folder: Path) -> SamplerSummary:
         document = _read(folder / SAMPLER_FILE)
         count = int(document["tick_count"])
         channels = tuple(dict(channel) for channel in document["channels"])
-        reasons = {str(name): str(text) for name, text in document.get("reasons", {}).items()}
         if not document["ended"]:
-            return SamplerSummary(channels, None, None, 0, None, reasons)
+            return SamplerSummary(channels, None, None, 0)
         late_max_ns = document.get("late_max_ns")
         return SamplerSummary(
             channels,
@@ -55,7 +52,6 @@ def read_sampler_summary(folder: Path) -> SamplerSummary:
             int(document["late_p99_ns"]),
             count,
             None if late_max_ns is None else int(late_max_ns),
-            reasons,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return SamplerSummary((), None, None, 0)

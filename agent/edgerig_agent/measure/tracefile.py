@@ -36,20 +36,21 @@ class TraceWriter:
         padded = text.ljust(page_count * HEADER_BYTES - 1) + b"\n"
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         os.write(self._fd, padded)
+        self._size = self._record.size
         self._end = len(padded)
-        self._window_begin = 0
+        self._window_begin = self._last = 0
         self._map = self._slide(0)
 
     def append(self, t_mono_ns: int, values: list[int]) -> None:
         """Writes one record; does nothing once the file has its largest size."""
-        if self._end + self._record.size > MAX_TRACE_BYTES:
-            return
-        if self._end + self._record.size > self._window_begin + _WINDOW_BYTES:
+        end = self._end
+        if end > self._last:
+            if end + self._size > MAX_TRACE_BYTES:
+                return
             self._map.close()
-            begin = self._end // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-            self._map = self._slide(begin)
-        self._record.pack_into(self._map, self._end - self._window_begin, t_mono_ns, *values)
-        self._end += self._record.size
+            self._map = self._slide(end // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY)
+        self._record.pack_into(self._map, end - self._window_begin, t_mono_ns, *values)
+        self._end = end + self._size
 
     def close(self) -> None:
         """Cuts the file behind its last record; may be called twice."""
@@ -61,5 +62,7 @@ class TraceWriter:
 
     def _slide(self, begin: int) -> mmap.mmap:
         self._window_begin = begin
+        # Where the last record that fits begins.
+        self._last = min(begin + _WINDOW_BYTES, MAX_TRACE_BYTES) - self._size
         os.posix_fallocate(self._fd, begin, _WINDOW_BYTES)
         return mmap.mmap(self._fd, _WINDOW_BYTES, offset=begin)

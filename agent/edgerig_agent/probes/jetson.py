@@ -54,7 +54,11 @@ class Ina3221:
 
     def __init__(self, rails: list[_Rail]) -> None:
         self._rails = rails
-        self._open: list[_OpenRail] = []
+        # Each rail's current and voltage, in this order, as `values` holds them.
+        self._currents: list[KeptFile] = []
+        self._voltages: list[KeptFile] = []
+        self._values: list[int] = []
+        self._is_missing = False
         self._tick = 0
         self.voltage_every = VOLTAGE_EVERY
 
@@ -63,21 +67,37 @@ class Ina3221:
 
     def open(self) -> tuple[Channel, ...]:
         readable = [rail for rail in self._rails if not rail.reason]
-        self._open = [_OpenRail(rail) for rail in readable]
+        self._currents = [KeptFile(rail.current_path) for rail in readable]
+        self._voltages = [KeptFile(rail.voltage_path) for rail in readable]
+        self._values = [UNREAD] * (2 * len(readable))
         return tuple(channel for rail in readable for channel in rail.channels())
 
     def read_all(self) -> list[int]:
-        fresh_voltage = self._tick % self.voltage_every == 0
+        """Reads every current, and the voltages in every `voltage_every`-th call.
+
+        The list is the same one at every call: a hundred times a second nothing is made anew.
+        """
+        values = self._values
+        place = 0
+        for file in self._currents:
+            values[place] = file.read_int()
+            place += 2
+        if self._tick % self.voltage_every == 0 or self._is_missing:
+            self._is_missing = False
+            place = 1
+            for file in self._voltages:
+                values[place] = raw = file.read_int()
+                place += 2
+                if raw <= LAST_UNREAD:
+                    # Asked again in the next call.
+                    self._is_missing = True
         self._tick += 1
-        values: list[int] = []
-        for rail in self._open:
-            values += rail.read(fresh_voltage)
         return values
 
     def close(self) -> None:
-        for rail in self._open:
-            rail.close()
-        self._open = []
+        for file in (*self._currents, *self._voltages):
+            file.close()
+        self._currents, self._voltages = [], []
 
 
 class _Rail:
@@ -104,23 +124,6 @@ class _Rail:
 
     def channels(self) -> tuple[Channel, Channel]:
         return (self._current, self._current._replace(quantity=VOLTAGE_V))
-
-
-class _OpenRail:
-    def __init__(self, rail: _Rail) -> None:
-        self._current = KeptFile(rail.current_path)
-        self._voltage = KeptFile(rail.voltage_path)
-        self._last_voltage = UNREAD
-
-    def read(self, fresh_voltage: bool) -> tuple[int, int]:
-        current = self._current.read_int()
-        if fresh_voltage or self._last_voltage <= LAST_UNREAD:
-            self._last_voltage = self._voltage.read_int()
-        return current, self._last_voltage
-
-    def close(self) -> None:
-        self._current.close()
-        self._voltage.close()
 
 
 def _hwmon_rails(folder: str, address: str) -> list[_Rail]:

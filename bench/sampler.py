@@ -1,0 +1,117 @@
+"""What the sampler itself uses, and how punctual it is: `python -m bench.sampler --json`.
+
+The real sampler process reads this machine's own power sensors or, where it has
+none, a tree of real files with the five rails of an AGX Orin; memory, swap,
+pressure and temperatures are read beside them as in every attempt. Processor time
+is the kernel's own count of the process (schedstat), after its start-up. Lateness
+is that of its ticks while two processes for each core do nothing but compute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import report
+from bench.report import Figure
+from bench.sensor_tree import sensor_root
+from edgerig_agent.accounting import cpu_time_s
+from edgerig_agent.measure.trace import read_traces
+from edgerig_agent.runtime import start_sampler, stop_sampler
+
+MAX_CPU_PERCENT = 1.0
+MAX_RSS_MIB = 12.0
+MAX_LATE_P99_MS = 6.0
+_SPIN = "while True: pass"
+_SETTLE_S = 1.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of each of the two runs")
+    return report.run("sampler", measure, parser)
+
+
+def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
+    with tempfile.TemporaryDirectory(prefix="edgerig-sampler-") as name:
+        report.progress(f"alone: {arguments.seconds:g} s")
+        figures = _alone(Path(name) / "alone", arguments.seconds)
+        report.progress(f"beside busy processes: {arguments.seconds:g} s")
+        return figures + _busy(Path(name) / "busy", arguments.seconds)
+
+
+def _alone(folder: Path, seconds: float) -> list[Figure]:
+    folder.mkdir()
+    root, channels = sensor_root(folder)
+    process = start_sampler(folder, str(root), seed=1)
+    try:
+        time.sleep(_SETTLE_S)
+        before_s, began = cpu_time_s([process.pid]), time.monotonic()
+        time.sleep(seconds)
+        cpu_percent = 100 * (cpu_time_s([process.pid]) - before_s) / (time.monotonic() - began)
+        rss_mib, peak_mib = _status_mib(process.pid, "VmRSS"), _status_mib(process.pid, "VmHWM")
+    finally:
+        stop_sampler(process)
+    ticks, _, _ = _lateness_ms(folder)
+    samples = {trace.name: len(trace.times_ns) for trace in read_traces(folder)}
+    rate_hz = max(samples.values()) / (seconds + _SETTLE_S)
+    return [
+        Figure("power_channels", len(channels), "channels"),
+        Figure("rate", rate_hz, "Hz"),
+        Figure("ticks", ticks, "ticks"),
+        _below("cpu", cpu_percent, "% of a core", MAX_CPU_PERCENT),
+        Figure("cpu_per_tick", cpu_percent * 1e4 / rate_hz, "us"),
+        _at_most("rss", rss_mib, "MiB", MAX_RSS_MIB),
+        _at_most("rss_peak", peak_mib, "MiB", MAX_RSS_MIB),
+    ]
+
+
+def _busy(folder: Path, seconds: float) -> list[Figure]:
+    folder.mkdir()
+    root, _ = sensor_root(folder)
+    count = 2 * len(os.sched_getaffinity(0))
+    spinners = [subprocess.Popen([sys.executable, "-c", _SPIN]) for _ in range(count)]
+    try:
+        process = start_sampler(folder, str(root), seed=2)
+        time.sleep(seconds)
+        stop_sampler(process)
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+    ticks, p50_ms, p99_ms = _lateness_ms(folder)
+    return [
+        Figure("busy_processes", count, "processes"),
+        Figure("busy_ticks", ticks, "ticks"),
+        Figure("busy_late_p50", p50_ms, "ms"),
+        _below("busy_late_p99", p99_ms, "ms", MAX_LATE_P99_MS),
+    ]
+
+
+def _lateness_ms(folder: Path) -> tuple[float, float, float]:
+    summary = json.loads((folder / "sampler.json").read_bytes())
+    return summary["tick_count"], summary["late_p50_ns"] / 1e6, summary["late_p99_ns"] / 1e6
+
+
+def _status_mib(pid: int, name: str) -> float:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition(f"{name}:")[2].split()[0]) / 1024
+
+
+def _below(name: str, value: float, unit: str, limit: float) -> Figure:
+    return Figure(name, value, unit, goal=f"< {limit:g}", holds=value < limit)
+
+
+def _at_most(name: str, value: float, unit: str, limit: float) -> Figure:
+    return Figure(name, value, unit, goal=f"<= {limit:g}", holds=value <= limit)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
