@@ -25,6 +25,7 @@ from edgerig.version import VERSION
 from edgerig_controller import guidelines as engine
 from edgerig_controller.evidence.build import Difficulties, Evidence, only
 from edgerig_controller.evidence.runs import Notice, Run
+from edgerig_controller.evidence.stopping import decision, is_adaptive
 from edgerig_controller.guidelines.claims import SESOI_POINTS, Claim, contradictions, of_study, registered
 from edgerig_controller.guidelines.document import SCHEMA_VERSION
 from edgerig_controller.guidelines.guideline import Guideline, Origin, judge_family
@@ -69,7 +70,7 @@ def judge(evidence: Evidence, *, difficulty: Difficulties | None = None) -> Guid
         DataError: a registered claim cannot be read (a damaged export).
     """
     entries = _entries(evidence)
-    own = judge_family(evidence.records, [_covered(_claim(entry)) for entry in entries])
+    own = _own(evidence, [_covered(claim_of(entry)) for entry in entries])
     fixed = judge_family(evidence.records, [_covered(claim) for claim in registered()])
     guidelines = [
         _with_origin(found, family, evidence, difficulty or {})
@@ -77,6 +78,15 @@ def judge(evidence: Evidence, *, difficulty: Difficulties | None = None) -> Guid
         for found in mine
     ]
     return Guide(evidence, tuple(guidelines), (*evidence.notices, *_notices(entries, own)))
+
+
+def _own(evidence: Evidence, claims: Sequence[Claim]) -> tuple[Guideline, ...]:
+    """Judges the claims of study files; those of an adaptive study as of the looks that settled them."""
+    if len(evidence.studies) == 1 and is_adaptive(evidence.studies[0]):
+        found = decision(evidence.studies[0], claims)
+        if found is not None:
+            return found.guidelines
+    return judge_family(evidence.records, claims)
 
 
 def as_document(found: Guideline) -> dict[str, Any]:
@@ -111,7 +121,7 @@ def _entries(evidence: Evidence) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _claim(entry: Mapping[str, Any]) -> Claim:
+def claim_of(entry: Mapping[str, Any]) -> Claim:
     """Makes a claim that is tested on the tasks which its metric scores."""
     try:
         claim = of_study(entry)

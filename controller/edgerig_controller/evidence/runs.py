@@ -13,11 +13,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edgerig_controller.report.data import StudyData, protocol
-from edgerig_controller.store.rows import AttemptRow, MeasurementRow, TrialRow
+from edgerig_controller.store.rows import AttemptRow, MeasurementRow, PointRow, TrialRow
 
 # (user_id, item_id, score)
 ItemScore = tuple[str, str, float]
-WAITING = {"queued": "waiting", "leased": "running", "cancelled": "cancelled", "done": "no result"}
+WAITING = {
+    "queued": "waiting",
+    "leased": "running",
+    "cancelled": "cancelled",
+    "settled": "settled",
+    "done": "no result",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Run:
     reused: bool
     scores: tuple[ItemScore, ...]
     measurements: tuple[MeasurementRow, ...]
+    points: tuple[PointRow, ...] = ()
 
     @property
     def trained(self) -> bool:
@@ -131,6 +138,9 @@ def _runs_of(data: StudyData, names: _Names) -> Iterable[Run]:
     measurements: dict[str, list[MeasurementRow]] = defaultdict(list)
     for measured in data.measurements:
         measurements[measured.attempt_id].append(measured)
+    points: dict[str, list[PointRow]] = defaultdict(list)
+    for point in data.points:
+        points[point.attempt_id].append(point)
     results = {row.trial_id: row for row in data.results()}
     cells = {cell.cell_index: cell for cell in data.cells}
     tasks = data.study.resolved.get("resolved_tasks") or {}
@@ -166,6 +176,7 @@ def _runs_of(data: StudyData, names: _Names) -> Iterable[Run]:
             reused=trial.reused,
             scores=tuple(scores.get(key, ())) if usable else (),
             measurements=tuple(measurements.get(key, ())) if usable else (),
+            points=tuple(points.get(key, ())) if usable else (),
         )
 
 
@@ -213,7 +224,7 @@ def _checked(run: Run) -> tuple[Run, list[Notice]]:
 
 
 def _rejected(run: Run, why: str) -> Run:
-    return replace(run, status="invalid", state=f"rejected: {why}", scores=(), measurements=())
+    return replace(run, status="invalid", state=f"rejected: {why}", scores=(), measurements=(), points=())
 
 
 _HEADS = {

@@ -66,15 +66,21 @@ class Standing:
     information: float
     chance: float | None
     guideline: Guideline
+    # Every configuration that the claim looks at.
+    cells: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The outcome of all looks so far; `cells` are the configurations that open claims still need."""
+    """The outcome of all looks so far."""
 
     standings: tuple[Standing, ...]
     n_seeds: int
-    cells: frozenset[str]
+
+    @property
+    def cells(self) -> frozenset[str]:
+        """Returns the configurations that open claims still need."""
+        return frozenset(name for entry in self.standings if entry.why == "open" for name in entry.cells)
 
     @property
     def settled(self) -> bool:
@@ -181,8 +187,7 @@ def decide(
         for course in going:
             course.standing = _stand(course, look, alpha / max(1, open_count), futile_below)
     standings = tuple(course.standing for course in courses if course.standing is not None)
-    needed = frozenset(name for course in courses if course.is_open for name in course.finding.cells)
-    return Decision(standings, numbers[-1], needed)
+    return Decision(standings, numbers[-1])
 
 
 def information(effect: Effect | None, n_seeds: int, planned_seeds: int) -> float:
@@ -252,7 +257,9 @@ def _stand(course: _Course, look: Look, share: float, futile_below: float) -> St
     elif found.effect is not None:
         chance = chance_of_decision(claim, found.effect, course.fractions[-1], overall)
         why = "futile" if chance < futile_below else "open"
-    return Standing(claim.claim_id, why, look.n_seeds, level, course.fractions[-1], chance, guideline)
+    return Standing(
+        claim.claim_id, why, look.n_seeds, level, course.fractions[-1], chance, guideline, found.cells
+    )
 
 
 def chance_of_decision(claim: Claim, effect: Effect, fraction: float, alpha: float) -> float:

@@ -266,7 +266,13 @@ def _is_none(value: Any) -> bool:
 
 
 def _coverage(data: StudyData, grouped: Mapping[int, _CellRows]) -> tuple[CoverageRow, ...]:
-    words = {"queued": "waiting", "leased": "running", "cancelled": "cancelled", "done": "no result"}
+    words = {
+        "queued": "waiting",
+        "leased": "running",
+        "cancelled": "cancelled",
+        "settled": "settled",
+        "done": "no result",
+    }
     rows = []
     for cell in data.cells:
         mine = grouped[cell.cell_index]
