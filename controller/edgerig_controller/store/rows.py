@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 StudyState = Literal["active", "finished", "cancelled"]
-TrialState = Literal["queued", "leased", "done", "cancelled"]
+# settled: left out, because what it would tell is known well enough; the event `trials_left_out` says why.
+TrialState = Literal["queued", "leased", "done", "cancelled", "settled"]
 AttemptState = Literal["offered", "accepted", "running", "unknown", "lost", "committed", "cancelled"]
 
 
