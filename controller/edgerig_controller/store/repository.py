@@ -8,7 +8,7 @@ also while a controller runs.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,7 @@ from edgerig_controller.fleet.leases import OPEN, Policy
 from edgerig_controller.fleet.tokens import StoredToken
 from edgerig_controller.home import Home
 from edgerig_controller.store import devices as device_store
-from edgerig_controller.store import garbage, leases, reads, results, watch
+from edgerig_controller.store import garbage, leases, reads, results, stopping, watch
 from edgerig_controller.store import studies as study_store
 from edgerig_controller.store.engine import open_engine, open_readonly_engine
 from edgerig_controller.store.fleet import FleetStore
@@ -155,6 +155,15 @@ class Repository:
         """Queues trials that died or were cancelled again and returns how many."""
         with self._write() as session:
             return study_store.resume_study(session, study_id, now_unix_s=now_unix_s)
+
+    def block_ended(self, study_id: str, attempt_id: str) -> bool:
+        """Tells whether this result was the last of its seed and repeat, and others wait."""
+        return self._read(lambda session: stopping.block_ended(session, study_id, attempt_id))
+
+    def leave_out(self, study_id: str, reasons: Mapping[str, str], *, now_unix_s: float) -> int:
+        """Takes waiting trials out of the queue, each with its reason; returns how many."""
+        with self._write() as session:
+            return stopping.leave_out(session, study_id, reasons, now_unix_s)
 
     def delete_study(self, study_id: str, *, now_unix_s: float) -> None:
         """Removes a study and the attempts that nothing else refers to."""
