@@ -17,7 +17,7 @@ import grpc.aio
 
 from edgerig import documents
 from edgerig.channel import CHUNK_BYTES
-from edgerig.errors import ProtocolError, StorageError
+from edgerig.errors import EdgerigError, ProtocolError, StorageError
 from edgerig.v1 import agent_service_pb2 as pb
 from edgerig.v1.agent_service_pb2_grpc import AgentServiceServicer
 from edgerig.v1.attempt_pb2 import AttemptResult, ItemScore
@@ -29,6 +29,7 @@ from edgerig_controller.rpc.frame import LOCAL_DEVICE, Frame
 from edgerig_controller.rpc.interceptors import Denied
 from edgerig_controller.rpc.peers import certificate_serial, require_peer
 from edgerig_controller.rpc.scores import read_scores
+from edgerig_controller.rpc.stopping import stop_early
 from edgerig_controller.store.leases import Held, Order
 from edgerig_controller.store.results import Outcome, Submission
 
@@ -191,6 +192,8 @@ class AgentService(AgentServiceServicer):
             committed = await frame.store.ask(
                 lambda store: store.commit_result(submission, now_unix_s=frame.clock())
             )
+            if committed.outcome == "canonical":
+                await self._stop_early(committed.study_id, request.attempt_id)
         if committed.outcome == "conflict":
             _log.error("attempt %s: %s", request.attempt_id, committed.reason)
         self._uploads.pop(request.attempt_id, None)
@@ -200,6 +203,19 @@ class AgentService(AgentServiceServicer):
         await frame.announce([committed.study_id])
         frame.on_result()
         return pb.CommitResultResponse(outcome=_OUTCOME[committed.outcome], reason=committed.reason)
+
+    async def _stop_early(self, study_id: str, attempt_id: str) -> None:
+        """Leaves out what need not run; a study whose claims cannot be read just runs to its end."""
+        frame = self._frame
+        try:
+            count = await frame.store.ask(
+                lambda store: stop_early(store, study_id, attempt_id, now_unix_s=frame.clock())
+            )
+        except EdgerigError as error:
+            _log.error("study %s does not stop early: %s", study_id, error.message)
+            return
+        if count:
+            _log.info("study %s: %d trials need not run", study_id, count)
 
     async def PutChunk(self, request: pb.PutChunkRequest, context: Context) -> pb.PutChunkResponse:
         device_id = await self._device(context)
