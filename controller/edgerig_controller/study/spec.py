@@ -340,6 +340,18 @@ class Inference(_Frozen):
     requests: int = Field(default=20, ge=1, le=100_000)
 
 
+class Precision(_Frozen):
+    """When the further repeats of a cell are left out: its figures are precise enough.
+
+    Half of the 95 % t interval over all runs of the cell, as a share of the mean. A figure that
+    no run has (energy without a power sensor) is not waited for.
+    """
+
+    repeats: int = Field(default=3, ge=2, le=1000, description="Repeats that run in any case.")
+    latency: float = Field(default=0.03, ge=0, le=1, description="Of `ttft_s` and `tpot_s`; 0 = not asked.")
+    energy: float = Field(default=0.05, ge=0, le=1, description="Of `j_per_request`; 0 = not asked.")
+
+
 class Claim(_Frozen):
     """A statement fixed before the first run: one side is better than the other by a margin."""
 
@@ -373,6 +385,14 @@ class Study(_Frozen):
         default=(1,), min_length=1, max_length=10_000, description="Every cell is run once with each of them."
     )
     repeats: int = Field(default=1, ge=1, le=1000, description="Attempts of each cell and seed.")
+    precision: Precision | None = Field(
+        default=None, description="Lets `repeats` be the most, and leaves out what precision does not need."
+    )
+    stop: Literal["never", "when_settled"] = Field(
+        default="never",
+        description="`when_settled`: claims are judged after each seed from the second on, at levels that "
+        "alpha spending leaves; what settled claims need no more is left out.",
+    )
     tasks: tuple[TaskEntry, ...] = Field(
         min_length=1, max_length=1000, description="Crossed with the factors."
     )
