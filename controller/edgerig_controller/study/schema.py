@@ -38,6 +38,7 @@ _TABLES = (
     ("inference", "Inference"),
     ("settings", "Settings"),
     ("protocol_overrides", "ProtocolOverrides"),
+    ("precision", "Precision"),
     ("claims[]", "Claim"),
 )
 
