@@ -34,7 +34,7 @@ _UNWANTED = {
 
 def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
     """Find contradictions inside a study file, those inside single tasks left out."""
-    problems = [*_devices(study, document), *_budgets(study, catalog, document)]
+    problems = [*_devices(study, document), *_budgets(study, catalog, document), *_stopping(study, document)]
     problems += _repeated(enumerate(study.seeds), ("seeds",), "seed", document)
     problems += _repeated(enumerate(study.factors.model), ("factors", "model"), "model", document)
     problems += _repeated(enumerate(study.factors.history), ("factors", "history"), "history", document)
@@ -120,6 +120,25 @@ def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem
         place = document.place(("budgets",) if document.has(("budgets",)) else ())
         message = f"`{trained[0]}` trains, and nothing says when to stop"
         problems.append(Problem(place, message, "add budgets: {train: {steps: 60}}"))
+    return problems
+
+
+def _stopping(study: Study, document: Document) -> list[Problem]:
+    problems = []
+    if study.stop == "when_settled":
+        place = document.place(("stop",))
+        if not study.claims:
+            problems.append(Problem(place, "`stop: when_settled` needs claims to settle", "add claims"))
+        if len(study.seeds) < 3:
+            message = "looks begin after two seeds: with fewer than three nothing can be left out"
+            problems.append(Problem(place, message, "give at least three seeds"))
+        if study.repeats > 1:
+            message = "`stop: when_settled` goes with `repeats: 1`; seeds are its blocks"
+            problems.append(Problem(place, message, "use more seeds, or `precision` without `stop`"))
+    if study.precision is not None and study.precision.repeats >= study.repeats:
+        place = document.place(("precision",))
+        message = f"`repeats` is {study.repeats}: after {study.precision.repeats} nothing is left"
+        problems.append(Problem(place, message, "set repeats to the most, such as 15"))
     return problems
 
 
