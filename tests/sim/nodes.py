@@ -315,7 +315,7 @@ class ControllerNode(Node):
         """What `serve` does, without sockets and certificates."""
         homes.prepare(self.home)
         blobs = BlobStore(self.home.blobs_dir)
-        blobs.discard_partials()
+        blobs.recover()
         frame = Frame(
             home=self.home,
             authority=cast(Authority, SimpleNamespace(fleet_id="simulated")),

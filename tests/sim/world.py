@@ -31,7 +31,14 @@ from edgerig import documents
 from edgerig.v1.trial_pb2 import FileRef, Trial
 from edgerig_controller.fleet.leases import Policy
 from edgerig_controller.store.tables import Base
-from edgerig_controller.study.prepared import Cell, DeviceSelector, PlannedTrial, Prediction, PreparedStudy
+from edgerig_controller.study.prepared import (
+    Cell,
+    DeviceSelector,
+    PlannedTrial,
+    Prediction,
+    PreparedStudy,
+    RetryRule,
+)
 from tests.controller.store.building import add_device
 from tests.sim import disk as disks
 from tests.sim.disk import Disk
@@ -57,6 +64,7 @@ _RESULTS_THAT_CAME = "SELECT 1 FROM result WHERE trial_id = ? AND kind = 'attemp
 _OPEN_LEASES = """
     SELECT attempt_id, state FROM attempt WHERE state IN ('offered', 'accepted', 'running', 'unknown')
 """
+_RETRY_ON = ("agent_lost", "rebooted", "killed")
 _UNKNOWN = Prediction(None, "unknown")
 
 
@@ -90,12 +98,11 @@ class World:
         rng = random.Random(f"{seed}/world")
         self._rng = rng
         self.net = Net(loop, random.Random(f"{seed}/net"))
-        policy = Policy(max_attempts=rng.choice([1, 2]))
         self.database = Database(":memory:", isolation_level=None, check_same_thread=False)
         _template().backup(self.database)
         disk = Disk(root / "controller")
         self.controller = ControllerNode(
-            loop, random.Random(f"{seed}/controller"), disk, self.net, self.database, policy
+            loop, random.Random(f"{seed}/controller"), disk, self.net, self.database, Policy()
         )
         self.agents = {
             name: AgentNode(name, loop, random.Random(f"{seed}/{name}"), Disk(root / name), self.net)
@@ -261,6 +268,10 @@ class World:
                 trial_id,
             ):
                 self._violate(f"trial {trial_id} counts as lost although a result came")
+            (began,) = self._ask("SELECT count(*) FROM attempt WHERE trial_id = ? AND began", trial_id)[0]
+            (most,) = self._ask("SELECT max_attempts FROM study")[0]
+            if began > most:
+                self._violate(f"{trial_id} began {began} times, {most} are allowed")
             epochs = [row[0] for row in self._ask("SELECT epoch FROM attempt WHERE trial_id = ?", trial_id)]
             if len(epochs) != len(set(epochs)):
                 self._violate(f"two attempts of {trial_id} have the same epoch")
@@ -316,7 +327,9 @@ class World:
             references.append(FileRef(path=path, sha256=sha256, size_bytes=len(content)))
         self.controller.disk.all_durable()
         repository.create_study(
-            _prepared(references, trials), reuse=False, now_unix_s=self.controller.clock()
+            _prepared(references, trials, RetryRule(self._rng.randint(1, 2), _RETRY_ON)),
+            reuse=False,
+            now_unix_s=self.controller.clock(),
         )
 
 
@@ -428,7 +441,7 @@ def _template() -> sqlite3.Connection:
     return _templates[0]
 
 
-def _prepared(references: list[FileRef], count: int) -> PreparedStudy:
+def _prepared(references: list[FileRef], count: int, retry: RetryRule) -> PreparedStudy:
     trials = []
     for seed in range(1, count + 1):
         trial = Trial(schema_version=1, seed=seed, repeat=1)
@@ -447,6 +460,7 @@ def _prepared(references: list[FileRef], count: int) -> PreparedStudy:
         exclusions=(),
         devices=DeviceSelector(),
         blobs=frozenset(reference.sha256 for reference in references),
+        retry=retry,
     )
 
 

@@ -156,6 +156,18 @@ class BlobStore:
                 if is_sha256(path.name) and path.is_file():
                     yield path.name, path.stat().st_size
 
+    def recover(self) -> None:
+        """Makes what a killed controller left fit to be relied on; nobody may be uploading.
+
+        Pieces of uploads are begun anew. A blob that was renamed into place just
+        before the kill may have a name that is not durable yet, and it is there
+        for everybody to see: results must not be committed on it before it is.
+        """
+        self.discard_partials()
+        with _disk(self._root):
+            for folder in (self._root, *self._root.glob("[0-9a-f][0-9a-f]")):
+                _fsync_folder(folder)
+
     def discard_partials(self) -> int:
         """Removes pieces of unfinished uploads and returns their bytes; nobody may be uploading."""
         freed_bytes = 0

@@ -40,12 +40,23 @@ TrialFate = Literal["keep", "requeue", "record_lost", "cancel"]
 
 @dataclass(frozen=True)
 class Policy:
-    """How long leases last and how often a trial that ran may run again by itself."""
+    """How long leases last."""
 
     ttl_s: float = TTL_S
     quiet_margin_s: float = QUIET_MARGIN_S
     lost_margin_s: float = LOST_MARGIN_S
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What a study says of trials that died: how often each may begin, and after which failure classes."""
+
     max_attempts: int = 1
+    retry_on: frozenset[str] = frozenset()
+
+    def again(self, failure_class: str, began_count: int) -> bool:
+        """Tells whether a trial that ended so, after so many beginnings, runs again by itself."""
+        return failure_class in self.retry_on and began_count < self.max_attempts
 
 
 @dataclass(frozen=True)
@@ -208,11 +219,6 @@ def quiet_window_s(lease: Lease, quiet_s: float, policy: Policy) -> float:
     if not math.isfinite(quiet_s):
         return 0.0
     return min(max(quiet_s, 0.0), lease.budget_s + policy.quiet_margin_s)
-
-
-def after_loss(ran_count: int, policy: Policy) -> TrialFate:
-    """Decides about a trial whose attempt began and was lost: run again, or a result `agent_lost`."""
-    return "requeue" if ran_count < policy.max_attempts else "record_lost"
 
 
 def _running(lease: Lease, quiet_until: float | None, now_unix_s: float, policy: Policy) -> Lease:

@@ -120,8 +120,7 @@ class AgentService(AgentServiceServicer):
         await frame.announce(synced.touched)
         if frame.hub.refuse(device_id, request.no_work_reason[:_MAX_REASON]):
             await frame.tell_watchers_of_devices()
-        if synced.touched:
-            # A lost lease may have put a trial back into the queue.
+        if synced.freed:
             await frame.wake_idle()
         response = pb.SyncResponse(
             request_id=request.request_id[:128],
@@ -299,8 +298,8 @@ class AgentService(AgentServiceServicer):
         frame = self._frame
         if not frame.traces.waiting:
             return
-        load = await frame.store.ask(lambda store: store.fleet_load())
-        if any(item.device_id == LOCAL_DEVICE for item in load.running):
+        activity = await frame.store.ask(lambda store: store.activity())
+        if LOCAL_DEVICE in activity.measuring:
             return
         for problem in await asyncio.to_thread(frame.traces.convert_pending):
             _log.warning("%s", problem)

@@ -53,9 +53,8 @@ class Frame:
 
     async def wake_idle(self) -> None:
         """Wakes the agents that do not measure: a timed phase must not be disturbed by a hint."""
-        load = await self.store.ask(lambda store: store.fleet_load())
-        busy = {item.device_id for item in load.running}
-        for device_id in sorted(self.hub.connected() - busy):
+        activity = await self.store.ask(lambda store: store.activity())
+        for device_id in sorted(self.hub.connected() - activity.measuring):
             self.hub.wake(device_id)
 
     def lease_timer(self) -> LeaseTimer:
@@ -68,12 +67,13 @@ class Frame:
 
     async def expire(self) -> None:
         """Ends the leases whose time is up."""
-        touched = await self.store.ask(lambda store: store.expire_leases(now_unix_s=self.clock()))
-        await self.announce(touched)
-        await self.wake_idle()
+        expired = await self.store.ask(lambda store: store.expire_leases(now_unix_s=self.clock()))
+        await self.announce(expired.touched)
+        if expired.freed:
+            await self.wake_idle()
 
     async def tell_watchers_of_devices(self) -> None:
         """Lets watchers say anew why nothing runs, unless something is being measured."""
-        load = await self.store.ask(lambda store: store.fleet_load())
-        if not load.running:
-            self.changes.touch(*load.active_study_ids)
+        activity = await self.store.ask(lambda store: store.activity())
+        if not activity.measuring:
+            self.changes.touch(*activity.active_study_ids)

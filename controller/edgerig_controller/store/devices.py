@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from edgerig.errors import UsageError
@@ -166,17 +166,21 @@ def list_devices(session: Session) -> list[DeviceRow]:
     ]
 
 
-def may_read_blob(session: Session, device_id: str, sha256: str, open_states: Sequence[str]) -> bool:
-    """Tells whether an open attempt of the device belongs to a study that needs this blob."""
-    query = (
-        select(tables.StudyBlob.sha256)
-        .join(tables.Trial, tables.Trial.study_id == tables.StudyBlob.study_id)
-        .join(tables.Attempt, tables.Attempt.trial_id == tables.Trial.trial_id)
-        .where(
-            tables.StudyBlob.sha256 == sha256,
-            tables.Attempt.device_id == device_id,
-            tables.Attempt.state.in_(open_states),
-        )
-        .limit(1)
+_BLOB_OF_OPEN_ATTEMPT = (
+    select(tables.StudyBlob.sha256)
+    .select_from(tables.Attempt)
+    .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
+    .join(tables.StudyBlob, tables.StudyBlob.study_id == tables.Trial.study_id)
+    .where(
+        tables.Attempt.device_id == bindparam("device_id"),
+        text(f"attempt.{tables.OPEN_WORDS}"),
+        tables.StudyBlob.sha256 == bindparam("sha256"),
     )
-    return session.execute(query).first() is not None
+    .limit(1)
+)
+
+
+def may_read_blob(session: Session, device_id: str, sha256: str) -> bool:
+    """Tells whether an open attempt of the device belongs to a study that needs this blob."""
+    values = {"device_id": device_id, "sha256": sha256}
+    return session.execute(_BLOB_OF_OPEN_ATTEMPT, values).first() is not None

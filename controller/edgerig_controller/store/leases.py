@@ -10,17 +10,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_controller.fleet import leases
-from edgerig_controller.fleet.leases import OPEN, Answer, HeldState, Lease, Policy, Verdict
+from edgerig_controller.fleet.leases import OPEN, Answer, HeldState, Lease, Policy, Retry, Verdict
 from edgerig_controller.store import tables
 from edgerig_controller.store.dispatch import next_trial
 from edgerig_controller.store.events import record_event
 from edgerig_controller.store.progress import release_trial, settle, written_result
 from edgerig_controller.store.rows import AttemptState
+from edgerig_controller.store.tables import OPEN_WORDS
+
+# Statements are made once: making one costs as much as running it.
+_BY_ID = select(tables.Attempt).where(tables.Attempt.attempt_id == bindparam("attempt_id"))
+_OPEN_OF = select(tables.Attempt).where(tables.Attempt.device_id == bindparam("device_id"), text(OPEN_WORDS))
+_PASSED = select(tables.Attempt).where(
+    text(OPEN_WORDS), tables.Attempt.deadline_unix_s <= bindparam("now_unix_s")
+)
+_NEXT_DEADLINE = select(func.min(tables.Attempt.deadline_unix_s)).where(text(OPEN_WORDS))
 
 
 @dataclass(frozen=True)
@@ -51,11 +60,23 @@ class Offer:
 
 @dataclass(frozen=True)
 class Synced:
-    """The answer to a Sync. `touched` are studies whose progress changed."""
+    """The answer to a Sync. `touched` are studies whose progress changed.
+
+    `freed` says that a trial went back into the queue, where others may take it.
+    """
 
     orders: tuple[Order, ...]
     offer: Offer | None
     touched: frozenset[str]
+    freed: bool = False
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What became of leases whose time was up: studies concerned, and whether a trial is free again."""
+
+    touched: frozenset[str]
+    freed: bool
 
 
 def sync(
@@ -73,28 +94,30 @@ def sync(
     `new_id` names a new attempt; no two attempts ever have the same name.
     """
     touched: set[str] = set()
+    freed = False
     orders = [_order(session, device_id, item, now_unix_s, policy, touched) for item in held]
     named = {item.attempt_id for item in held}
     for row in _open_of(session, device_id):
         if row.attempt_id not in named:
-            apply(session, row, leases.gone(load(row)), now_unix_s=now_unix_s, policy=policy, touched=touched)
+            answer = leases.gone(load(row))
+            freed |= apply(session, row, answer, now_unix_s=now_unix_s, touched=touched)
     session.flush()
     busy = any(order.verdict in ("continue", "cancel", "send") for order in orders)
     offer = None
     if wants_work and not busy:
         offer = next_offer(session, device_id, now_unix_s, policy, new_id)
-    return Synced(tuple(orders), offer, frozenset(touched))
+    return Synced(tuple(orders), offer, frozenset(touched), freed)
 
 
 def accept(
     session: Session, device_id: str, attempt_id: str, epoch: int, *, now_unix_s: float, policy: Policy
 ) -> Order:
     """Grants an offered lease (`continue`) or says why it is not to be had (`discard`)."""
-    row = session.get(tables.Attempt, attempt_id)
+    row = find(session, attempt_id)
     if row is None:
         return Order(attempt_id, "discard", "the attempt is unknown here")
     answer = leases.accept(load(row), device_id, epoch, now_unix_s, policy)
-    apply(session, row, answer, now_unix_s=now_unix_s, policy=policy)
+    apply(session, row, answer, now_unix_s=now_unix_s)
     return Order(attempt_id, answer.verdict, answer.reason)
 
 
@@ -110,14 +133,14 @@ def start(
     policy: Policy,
 ) -> tuple[Order, str]:
     """Notes that an attempt runs; returns the order and the study concerned ('' if none)."""
-    row = session.get(tables.Attempt, attempt_id)
+    row = find(session, attempt_id)
     if row is None:
         return Order(attempt_id, "cancel", "the attempt is unknown here"), ""
     answer = leases.start(load(row), device_id, epoch, quiet_s, now_unix_s, policy)
     if answer.verdict == "continue":
         row.boot_id = boot_id
     touched: set[str] = set()
-    apply(session, row, answer, now_unix_s=now_unix_s, policy=policy, touched=touched)
+    apply(session, row, answer, now_unix_s=now_unix_s, touched=touched)
     return Order(attempt_id, answer.verdict, answer.reason), "".join(touched)
 
 
@@ -125,30 +148,24 @@ def renew(
     session: Session, device_id: str, attempt_id: str, epoch: int, *, now_unix_s: float, policy: Policy
 ) -> None:
     """Keeps a lease alive."""
-    row = session.get(tables.Attempt, attempt_id)
+    row = find(session, attempt_id)
     if row is not None:
         _store(row, leases.renew(load(row), device_id, epoch, now_unix_s, policy))
 
 
-def expire(session: Session, *, now_unix_s: float, policy: Policy) -> frozenset[str]:
-    """Moves every lease whose deadline has passed; returns the studies concerned."""
+def expire(session: Session, *, now_unix_s: float, policy: Policy) -> Expired:
+    """Moves every lease whose deadline has passed."""
     touched: set[str] = set()
-    rows = session.scalars(
-        select(tables.Attempt).where(
-            tables.Attempt.state.in_(OPEN), tables.Attempt.deadline_unix_s <= now_unix_s
-        )
-    ).all()
-    for row in rows:
+    freed = False
+    for row in session.scalars(_PASSED, {"now_unix_s": now_unix_s}).all():
         answer = leases.expire(load(row), now_unix_s, policy)
-        apply(session, row, answer, now_unix_s=now_unix_s, policy=policy, touched=touched)
-    return frozenset(touched)
+        freed |= apply(session, row, answer, now_unix_s=now_unix_s, touched=touched)
+    return Expired(frozenset(touched), freed)
 
 
 def next_deadline(session: Session) -> float | None:
     """Returns when the next lease ends by itself; None when none is open."""
-    return session.scalar(
-        select(func.min(tables.Attempt.deadline_unix_s)).where(tables.Attempt.state.in_(OPEN))
-    )
+    return session.scalar(_NEXT_DEADLINE)
 
 
 def next_offer(
@@ -181,10 +198,21 @@ def next_offer(
     return Offer(lease, _document(trial))
 
 
+def retry_of(session: Session, trial: tables.Trial) -> Retry:
+    """Returns what the trial's study says of trials that died."""
+    study = session.get_one(tables.Study, trial.study_id)
+    return Retry(study.max_attempts, frozenset(study.retry_on))
+
+
 def expected(session: Session, device_id: str, attempt_id: str) -> bool:
     """Tells whether a result of this attempt may still come from this device."""
-    row = session.get(tables.Attempt, attempt_id)
+    row = find(session, attempt_id)
     return row is not None and row.device_id == device_id and row.trial_id is not None
+
+
+def find(session: Session, attempt_id: str) -> tables.Attempt | None:
+    """Reads an attempt; None when it is unknown here."""
+    return session.scalars(_BY_ID, {"attempt_id": attempt_id}).first()
 
 
 def load(row: tables.Attempt) -> Lease:
@@ -208,14 +236,13 @@ def apply(
     answer: Answer,
     *,
     now_unix_s: float,
-    policy: Policy,
     touched: set[str] | None = None,
-) -> None:
-    """Writes a transition and carries out what it means for the trial."""
+) -> bool:
+    """Writes a transition and carries out what it means for the trial; tells whether that is free again."""
     before, after = load(row), answer.lease
     _store(row, after)
     if after == before:
-        return
+        return False
     trial = session.get(tables.Trial, row.trial_id) if row.trial_id else None
     if after.began and not before.began:
         row.began_unix_s = now_unix_s
@@ -236,8 +263,9 @@ def apply(
         )
         if trial is not None and touched is not None:
             touched.add(trial.study_id)
-    if trial is not None and answer.trial != "keep":
-        _decide(session, row, trial, answer, now_unix_s, policy)
+    if trial is None or answer.trial == "keep":
+        return False
+    return _decide(session, row, trial, answer, now_unix_s)
 
 
 def _decide(
@@ -246,19 +274,17 @@ def _decide(
     trial: tables.Trial,
     answer: Answer,
     now_unix_s: float,
-    policy: Policy,
-) -> None:
+) -> bool:
     # A newer attempt, or a result of one, has taken the trial over.
     if trial.epoch != row.epoch or trial.state != "leased":
-        return
-    fate = answer.trial
-    if fate == "record_lost":
-        fate = leases.after_loss(trial.ran_count, policy)
-    if fate == "record_lost":
+        return False
+    again = retry_of(session, trial).again("agent_lost", trial.ran_count)
+    if answer.trial == "record_lost" and not again:
         _record_lost(session, row, trial, answer.reason, now_unix_s)
     else:
         release_trial(session, trial)
     settle(session, trial.study_id, now_unix_s)
+    return trial.state == "queued"
 
 
 def _record_lost(
@@ -282,18 +308,16 @@ def _record_lost(
 def _order(
     session: Session, device_id: str, item: Held, now_unix_s: float, policy: Policy, touched: set[str]
 ) -> Order:
-    row = session.get(tables.Attempt, item.attempt_id)
+    row = find(session, item.attempt_id)
     if row is None or row.trial_id is None:
         return Order(item.attempt_id, "discard", "the attempt is unknown here")
     answer = leases.held(load(row), device_id, item.epoch, item.state, now_unix_s, policy)
-    apply(session, row, answer, now_unix_s=now_unix_s, policy=policy, touched=touched)
+    apply(session, row, answer, now_unix_s=now_unix_s, touched=touched)
     return Order(item.attempt_id, answer.verdict, answer.reason)
 
 
 def _open_of(session: Session, device_id: str) -> Sequence[tables.Attempt]:
-    return session.scalars(
-        select(tables.Attempt).where(tables.Attempt.device_id == device_id, tables.Attempt.state.in_(OPEN))
-    ).all()
+    return session.scalars(_OPEN_OF, {"device_id": device_id}).all()
 
 
 def _row(lease: Lease, trial_id: str, now_unix_s: float) -> tables.Attempt:

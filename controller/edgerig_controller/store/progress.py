@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
 from edgerig.v1 import attempt_pb2
@@ -15,12 +15,18 @@ from edgerig.words import number
 from edgerig_controller.store import tables
 from edgerig_controller.store.events import record_event
 
+_OPEN_TRIAL = (
+    select(tables.Trial.trial_id)
+    .where(tables.Trial.study_id == bindparam("study_id"), text("state IN ('queued', 'leased')"))
+    .limit(1)
+)
+
 
 def settle(session: Session, study_id: str, now_unix_s: float) -> bool:
     """Marks an active study finished when nothing of it is left to run; tells whether it did."""
     session.flush()
     study = session.get_one(tables.Study, study_id)
-    if study.state != "active" or open_count(session, study_id):
+    if study.state != "active" or has_open(session, study_id):
         return False
     study.state = "finished"
     study.finished_unix_s = now_unix_s
@@ -28,14 +34,9 @@ def settle(session: Session, study_id: str, now_unix_s: float) -> bool:
     return True
 
 
-def open_count(session: Session, study_id: str) -> int:
-    """Counts the trials of a study that are queued or leased."""
-    query = (
-        select(func.count())
-        .select_from(tables.Trial)
-        .where(tables.Trial.study_id == study_id, tables.Trial.state.in_(("queued", "leased")))
-    )
-    return session.scalar(query) or 0
+def has_open(session: Session, study_id: str) -> bool:
+    """Tells whether a trial of a study is queued or leased; looks no further than the first."""
+    return session.scalar(_OPEN_TRIAL, {"study_id": study_id}) is not None
 
 
 def release_trial(session: Session, trial: tables.Trial) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from edgerig.errors import StorageError
 from edgerig.v1.device_pb2 import DeviceFacts
-from edgerig_controller.fleet.leases import OPEN, Policy
+from edgerig_controller.fleet.leases import Policy
 from edgerig_controller.fleet.tokens import StoredToken
 from edgerig_controller.home import Home
 from edgerig_controller.store import devices as device_store
@@ -123,6 +123,10 @@ class Repository:
         """
         return self._read(lambda session: watch.progress(session, study_id))
 
+    def activity(self) -> watch.Activity:
+        """Returns what is active and which devices measure."""
+        return self._read(watch.activity)
+
     def fleet_load(self) -> watch.Load:
         """Returns how much is active and what runs now."""
         return self._read(watch.load)
@@ -149,7 +153,7 @@ class Repository:
     def cancel_study(self, study_id: str, *, now_unix_s: float) -> study_store.Cancelled:
         """Stops leasing trials of a study and withdraws its leases."""
         with self._write() as session:
-            return study_store.cancel_study(session, study_id, now_unix_s=now_unix_s, policy=self._policy)
+            return study_store.cancel_study(session, study_id, now_unix_s=now_unix_s)
 
     def resume_study(self, study_id: str, *, now_unix_s: float) -> int:
         """Queues trials that died or were cancelled again and returns how many."""
@@ -237,8 +241,8 @@ class Repository:
         with self._write() as session:
             leases.renew(session, device_id, attempt_id, epoch, now_unix_s=now_unix_s, policy=self._policy)
 
-    def expire_leases(self, *, now_unix_s: float) -> frozenset[str]:
-        """Moves leases whose deadline has passed; returns the studies concerned."""
+    def expire_leases(self, *, now_unix_s: float) -> leases.Expired:
+        """Moves leases whose deadline has passed."""
         with self._write() as session:
             return leases.expire(session, now_unix_s=now_unix_s, policy=self._policy)
 
@@ -253,7 +257,7 @@ class Repository:
     def commit_result(self, submission: results.Submission, *, now_unix_s: float) -> results.Committed:
         """Makes a result durable; idempotent on (attempt_id, kind, sha256)."""
         with self._write() as session:
-            return results.commit_result(session, submission, now_unix_s=now_unix_s, policy=self._policy)
+            return results.commit_result(session, submission, now_unix_s=now_unix_s)
 
     # Devices
 
@@ -308,7 +312,7 @@ class Repository:
 
     def may_read_blob(self, device_id: str, sha256: str) -> bool:
         """Tells whether an open attempt of the device needs this blob."""
-        return self._read(lambda session: device_store.may_read_blob(session, device_id, sha256, tuple(OPEN)))
+        return self._read(lambda session: device_store.may_read_blob(session, device_id, sha256))
 
     @contextmanager
     def _write(self) -> Iterator[Session]:

@@ -18,10 +18,10 @@ from edgerig.v1 import attempt_pb2
 from edgerig.v1.attempt_pb2 import AttemptResult, ItemScore, Manifest
 from edgerig.words import word
 from edgerig_controller.fleet import leases
-from edgerig_controller.fleet.leases import OPEN, Answer, Policy
+from edgerig_controller.fleet.leases import OPEN, Answer
 from edgerig_controller.store import tables
 from edgerig_controller.store.events import record_event
-from edgerig_controller.store.leases import apply, load
+from edgerig_controller.store.leases import apply, find, load, retry_of
 from edgerig_controller.store.progress import release_trial, settle
 
 Outcome = Literal["canonical", "superseded", "already_have", "conflict", "discarded"]
@@ -50,11 +50,9 @@ class Committed:
     study_id: str = ""
 
 
-def commit_result(
-    session: Session, submission: Submission, *, now_unix_s: float, policy: Policy
-) -> Committed:
+def commit_result(session: Session, submission: Submission, *, now_unix_s: float) -> Committed:
     """Stores a result with its measurements, item scores and files."""
-    row = session.get(tables.Attempt, submission.attempt_id)
+    row = find(session, submission.attempt_id)
     if row is None or row.device_id != submission.device_id or row.trial_id is None:
         return Committed("discarded", "the attempt is unknown here")
     if row.epoch != submission.epoch:
@@ -72,7 +70,7 @@ def commit_result(
         return Committed("conflict", "another result of this attempt is stored", trial.study_id)
     outcome = _place(session, row, trial, submission, earlier)
     _store(session, submission, trial, outcome, now_unix_s)
-    _close(session, row, trial, outcome, now_unix_s, policy)
+    _close(session, row, trial, outcome, now_unix_s)
     detail = f"{outcome}: {word(attempt_pb2.Status, submission.result.status)}"
     _tell(session, now_unix_s, "result", row, trial, detail)
     settle(session, trial.study_id, now_unix_s)
@@ -92,7 +90,7 @@ def _place(
     if row.cancel_reason and submission.result.failure_class == attempt_pb2.FAILURE_CLASS_KILLED:
         # It died because somebody withdrew it: that says nothing of the trial.
         return "superseded"
-    if trial.reused:
+    if trial.reused or _runs_again(session, row, trial, submission.result):
         return "superseded"
     standing = session.scalars(
         select(tables.Result).where(tables.Result.trial_id == trial.trial_id, tables.Result.canonical)
@@ -106,13 +104,20 @@ def _place(
     return "canonical"
 
 
+def _runs_again(session: Session, row: tables.Attempt, trial: tables.Trial, result: AttemptResult) -> bool:
+    """Tells whether the study wants this end of a trial tried again; the result is kept beside the next."""
+    if trial.state != "leased" or trial.epoch != row.epoch:
+        return False
+    began_count = trial.ran_count + (not row.began)
+    return retry_of(session, trial).again(word(attempt_pb2.FailureClass, result.failure_class), began_count)
+
+
 def _close(
     session: Session,
     row: tables.Attempt,
     trial: tables.Trial,
     outcome: Literal["canonical", "superseded"],
     now_unix_s: float,
-    policy: Policy,
 ) -> None:
     was_its_turn = trial.state == "leased" and trial.epoch == row.epoch
     apply(
@@ -120,12 +125,11 @@ def _close(
         row,
         Answer(leases.commit(load(row)), "already_have"),
         now_unix_s=now_unix_s,
-        policy=policy,
     )
     if outcome == "canonical":
         trial.state = "done"
         trial.canonical_attempt_id = row.attempt_id
-        _withdraw_rivals(session, row, now_unix_s, policy)
+        _withdraw_rivals(session, row, now_unix_s)
     elif was_its_turn:
         if trial.canonical_attempt_id is None:
             release_trial(session, trial)
@@ -133,7 +137,7 @@ def _close(
             trial.state = "done"
 
 
-def _withdraw_rivals(session: Session, row: tables.Attempt, now_unix_s: float, policy: Policy) -> None:
+def _withdraw_rivals(session: Session, row: tables.Attempt, now_unix_s: float) -> None:
     """Takes back offers of the same trial; a rival that already works may finish."""
     rivals = session.scalars(
         select(tables.Attempt).where(
@@ -145,7 +149,7 @@ def _withdraw_rivals(session: Session, row: tables.Attempt, now_unix_s: float, p
     for rival in rivals:
         if rival.state == "offered":
             answer = leases.cancel(load(rival), "another attempt has brought the result")
-            apply(session, rival, answer, now_unix_s=now_unix_s, policy=policy)
+            apply(session, rival, answer, now_unix_s=now_unix_s)
 
 
 def _store(

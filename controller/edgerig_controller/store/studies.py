@@ -16,13 +16,13 @@ from sqlalchemy.orm import Session
 
 from edgerig.errors import NotFoundError, UsageError
 from edgerig.words import RESULT_FAILURES
-from edgerig_controller.fleet.leases import OPEN, Lease, Policy, cancel
+from edgerig_controller.fleet.leases import OPEN, Lease, cancel
 from edgerig_controller.fleet.schedule import Slot, matches, run_order
 from edgerig_controller.store import tables
 from edgerig_controller.store.chunks import chunks
 from edgerig_controller.store.events import record_event
 from edgerig_controller.store.leases import apply, load
-from edgerig_controller.store.progress import open_count, settle, written_result
+from edgerig_controller.store.progress import has_open, settle, written_result
 from edgerig_controller.study.prepared import DeviceSelector, PlannedTrial, PreparedStudy
 
 STUDY_ID_CHARS = 12
@@ -94,7 +94,7 @@ def create_study(
     return Created(study_id, False, _reused_count(session, study_id))
 
 
-def cancel_study(session: Session, study_id: str, *, now_unix_s: float, policy: Policy) -> Cancelled:
+def cancel_study(session: Session, study_id: str, *, now_unix_s: float) -> Cancelled:
     """Takes queued trials out and withdraws leases; running attempts end when their devices say so.
 
     Raises:
@@ -113,7 +113,7 @@ def cancel_study(session: Session, study_id: str, *, now_unix_s: float, policy: 
     rows = open_attempts(session, study_id)
     for row in rows:
         answer = cancel(load(row), "the study was cancelled")
-        apply(session, row, answer, now_unix_s=now_unix_s, policy=policy)
+        apply(session, row, answer, now_unix_s=now_unix_s)
         if row.state in OPEN:
             held.append(answer.lease)
     record_event(session, now_unix_s, "study_cancelled", study_id=study_id)
@@ -143,7 +143,7 @@ def resume_study(session: Session, study_id: str, *, now_unix_s: float) -> int:
     for piece in chunks(trial_ids, _CHUNK):
         _queue_again(session, piece)
     session.flush()
-    if open_count(session, study_id):
+    if has_open(session, study_id):
         study.state = "active"
         study.finished_unix_s = None
     elif study.state == "cancelled":
@@ -231,6 +231,8 @@ def _insert_study(
             owner=terms.owner,
             priority=terms.priority,
             purpose=terms.purpose,
+            max_attempts=prepared.retry.max_attempts,
+            retry_on=list(prepared.retry.retry_on),
         )
     )
     session.flush()

@@ -25,7 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # The newest revision under migrations/versions; a test keeps the two equal.
-HEAD_REVISION = "2026_11_21_people_and_fleet"
+HEAD_REVISION = "2026_11_21_retry"
+
+# States in which a device counts as taken. Partial indexes serve only queries
+# that say this in the same words, so queries of open attempts use it, too.
+OPEN_WORDS = "state IN ('offered', 'accepted', 'running', 'unknown')"
 
 
 class Base(DeclarativeBase):
@@ -62,6 +66,9 @@ class Study(Base):
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     # Empty, or `golden`: trials that say whether a device is still what it was.
     purpose: Mapped[str] = mapped_column(default="", server_default="")
+    # How often a trial may begin, and the failure classes after which it runs again.
+    max_attempts: Mapped[int] = mapped_column(default=1, server_default="1")
+    retry_on: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
 
 
 class StudyBlob(Base):
@@ -140,8 +147,14 @@ class Attempt(Base):
             "uq_attempt_open_device",
             "device_id",
             unique=True,
-            sqlite_where=text("state IN ('offered', 'accepted', 'running', 'unknown')"),
-            postgresql_where=text("state IN ('offered', 'accepted', 'running', 'unknown')"),
+            sqlite_where=text(OPEN_WORDS),
+            postgresql_where=text(OPEN_WORDS),
+        ),
+        Index(
+            "ix_attempt_open_deadline",
+            "deadline_unix_s",
+            sqlite_where=text(OPEN_WORDS),
+            postgresql_where=text(OPEN_WORDS),
         ),
         Index("ix_attempt_state_deadline_unix_s", "state", "deadline_unix_s"),
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from edgerig_controller.fleet.leases import OPEN
 from edgerig_controller.store import reads, tables
 from edgerig_controller.store.rows import StudyRow
 from edgerig_controller.store.studies import require
+from edgerig_controller.store.tables import OPEN_WORDS
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,23 @@ def load(session: Session) -> Load:
         select(func.count()).select_from(tables.Attempt).where(tables.Attempt.state.in_(OPEN))
     )
     return Load(tuple(active), open_trials or 0, open_attempts or 0, tuple(running(session)))
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What is active, and which devices measure: cheap to read, however large the fleet."""
+
+    active_study_ids: tuple[str, ...]
+    measuring: frozenset[str]
+
+
+_ACTIVE = select(tables.Study.study_id).where(tables.Study.state == "active")
+_MEASURING = select(tables.Attempt.device_id).where(text(OPEN_WORDS), tables.Attempt.state == "running")
+
+
+def activity(session: Session) -> Activity:
+    """Reads what is active and who measures."""
+    return Activity(tuple(session.scalars(_ACTIVE)), frozenset(session.scalars(_MEASURING)))
 
 
 def running(session: Session) -> list[Running]:

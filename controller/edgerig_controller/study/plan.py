@@ -23,7 +23,14 @@ from edgerig_controller.study import checks, choices, claims, predict, problems,
 from edgerig_controller.study.catalog import Catalog, local_catalog
 from edgerig_controller.study.dry_run import dry_run
 from edgerig_controller.study.expand import CELLS, TRIALS, Expansion, Rule, expand, labels
-from edgerig_controller.study.prepared import Cell, DeviceSelector, PlannedTrial, Prediction, PreparedStudy
+from edgerig_controller.study.prepared import (
+    Cell,
+    DeviceSelector,
+    PlannedTrial,
+    Prediction,
+    PreparedStudy,
+    RetryRule,
+)
 from edgerig_controller.study.sources import Resolved, Sources
 from edgerig_controller.study.spec import Study, TaskEntry
 from edgerig_controller.study.yaml_source import Document, read
@@ -204,6 +211,7 @@ class _Planner:
             devices=DeviceSelector(self.study.devices.names, self.study.devices.labels),
             blobs=self.resolved.blobs(),
             claims=tuple(claims.resolve(claim, self.catalog) for claim in self.study.claims),
+            retry=RetryRule(self.study.retry.max_attempts, self.study.retry.retry_on),
         )
 
     def _memory(self, factors: Mapping[str, Any]) -> tuple[Prediction, str]:
@@ -245,7 +253,7 @@ class _Planner:
         study["claims"] = [claims.resolve(claim, self.catalog) for claim in self.study.claims]
         # Left out where nothing is asked for, as in files that were written before these keys were.
         unset = self.study.model_dump(mode="json", exclude_defaults=True)
-        for key in ("settings", "protocol_overrides", "canary"):
+        for key in ("settings", "protocol_overrides", "canary", "retry"):
             if key not in unset:
                 del study[key]
         if canary is not None:

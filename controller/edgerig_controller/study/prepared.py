@@ -16,10 +16,15 @@ Basis = Literal["measured", "formula", "unknown"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A figure predicted before the run; `value` is None exactly when `basis` is unknown."""
+    """A figure predicted before the run; `value` is None exactly when `basis` is unknown.
+
+    `low` and `high` are its error bar, where one is known.
+    """
 
     value: float | None
     basis: Basis
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,14 @@ class DeviceSelector:
 
 
 @dataclass(frozen=True)
+class RetryRule:
+    """How often a trial may begin, and the failure classes after which it runs again by itself."""
+
+    max_attempts: int = 1
+    retry_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PreparedStudy:
     """A study ready to be stored. `resolved` is what `digest` was taken of."""
 
@@ -81,3 +94,4 @@ class PreparedStudy:
     # sha256 of every blob that the trials refer to (models, task data).
     blobs: frozenset[str]
     claims: tuple[dict[str, Any], ...] = field(default_factory=tuple)
+    retry: RetryRule = RetryRule()

@@ -36,6 +36,7 @@ _TABLES = (
     ("budgets.train", "TrainBudget"),
     ("budgets.attempt", "AttemptBudget"),
     ("inference", "Inference"),
+    ("retry", "Retry"),
     ("settings", "Settings"),
     ("protocol_overrides", "ProtocolOverrides"),
     ("precision", "Precision"),

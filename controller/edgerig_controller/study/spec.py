@@ -372,6 +372,23 @@ class Claim(_Frozen):
     )
 
 
+class Retry(_Frozen):
+    """Which trials run again by themselves. What the earlier attempts brought is kept, and does not count."""
+
+    max_attempts: int = Field(
+        default=1, ge=1, le=100, description="How often a trial may begin; 1: whatever comes of it stands."
+    )
+    retry_on: tuple[
+        Literal["agent_lost", "rebooted", "killed", "precondition", "worker_error", "unknown"], ...
+    ] = Field(
+        default=("agent_lost", "rebooted", "killed"),
+        min_length=1,
+        max_length=6,
+        description="Failure classes that say nothing of the cell. Results such as `timeout` or `oom_host` "
+        "are never repeated.",
+    )
+
+
 class Study(_Frozen):
     """A study file, schema version 1."""
 
@@ -411,6 +428,7 @@ class Study(_Frozen):
     claims: tuple[Claim, ...] = Field(
         default=(), max_length=1000, description="What is to be tested, fixed in advance."
     )
+    retry: Retry = Retry()
     settings: Settings = Settings()
     protocol_overrides: ProtocolOverrides = ProtocolOverrides()
     canary: Selector | None = Field(

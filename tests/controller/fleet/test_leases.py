@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgerig_controller.fleet import leases
-from edgerig_controller.fleet.leases import OPEN, Answer, HeldState, Lease, Policy
+from edgerig_controller.fleet.leases import OPEN, Answer, HeldState, Lease, Policy, Retry
 
 POLICY = Policy()
 BUDGET_S = 120.0
@@ -154,8 +154,10 @@ def test_a_cancelled_lease_that_is_accepted_late_is_refused() -> None:
 
 
 def test_a_trial_runs_again_by_itself_only_when_the_policy_says_so() -> None:
-    assert leases.after_loss(1, Policy(max_attempts=1)) == "record_lost"
-    assert leases.after_loss(1, Policy(max_attempts=2)) == "requeue"
+    lost = frozenset({"agent_lost"})
+    assert not Retry(1, lost).again("agent_lost", 1)
+    assert Retry(2, lost).again("agent_lost", 1)
+    assert not Retry(2, lost).again("timeout", 1)
 
 
 HELD: list[HeldState] = ["accepted", "starting", "running", "finished"]

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from edgerig_controller.home import Home
-from edgerig_controller.store.leases import Held
+from edgerig_controller.store.leases import Expired, Held
 from edgerig_controller.store.repository import Repository
 from tests.controller.store.building import T0, add_device, create, finish, start, study, submission_of, take
 
@@ -78,7 +78,7 @@ def test_an_expired_offer_is_leased_anew_with_a_higher_epoch(repository: Reposit
     study_id = one_trial(repository)
     first = repository.sync("local", [], wants_work=True, now_unix_s=T0).offer
     assert first is not None
-    assert repository.expire_leases(now_unix_s=T0 + 90) == {study_id}
+    assert repository.expire_leases(now_unix_s=T0 + 90) == Expired(frozenset({study_id}), freed=True)
     assert trial_state(repository, study_id) == "queued"
     late = repository.accept_lease("local", first.lease.attempt_id, first.lease.epoch, now_unix_s=T0 + 91)
     assert late.verdict == "discard"
@@ -112,7 +112,7 @@ def test_a_silent_device_ends_as_agent_lost(repository: Repository) -> None:
     study_id = one_trial(repository)
     take(repository)
     repository.expire_leases(now_unix_s=T0 + 150)
-    assert repository.expire_leases(now_unix_s=T0 + 150 + 120 + 600) == {study_id}
+    assert repository.expire_leases(now_unix_s=T0 + 150 + 120 + 600).touched == {study_id}
     row = repository.attempts(study_id)[0]
     assert (row.state, row.failure_class, row.canonical) == ("lost", "agent_lost", True)
     assert repository.find_study(study_id).state == "finished"

@@ -13,7 +13,17 @@ from edgerig.v1.trial_pb2 import FileRef
 from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
 from edgerig_controller.store.results import Submission
-from tests.controller.store.building import T0, add_device, create, run_all, study, submission_of, take
+from edgerig_controller.study.prepared import RetryRule
+from tests.controller.store.building import (
+    T0,
+    add_device,
+    create,
+    finish,
+    run_all,
+    study,
+    submission_of,
+    take,
+)
 
 
 def commit(repository: Repository, submission: Submission) -> str:
@@ -125,3 +135,38 @@ def test_the_whole_message_is_kept(repository: Repository, home: Home) -> None:
     assert documents.to_json(type(submission.result).FromString(stored)) == documents.to_json(
         submission.result
     )
+
+
+def retrying(repository: Repository, max_attempts: int) -> str:
+    prepared = replace(
+        study(cells=1, seeds=(1,)), retry=RetryRule(max_attempts, ("killed", "rebooted", "agent_lost"))
+    )
+    return create(repository, prepared)
+
+
+def test_a_killed_trial_runs_again_where_its_study_says_so(repository: Repository) -> None:
+    study_id = retrying(repository, 2)
+    assert finish(repository, take(repository), failure="killed") == "superseded"
+    assert repository.trials(study_id)[0].state == "queued"
+    # The second time it stands.
+    assert finish(repository, take(repository, now=T0 + 20), failure="killed", now=T0 + 30) == "canonical"
+    assert repository.trials(study_id)[0].state == "done"
+    assert [row.failure_class for row in repository.attempts(study_id)] == ["killed", "killed"]
+
+
+def test_a_result_that_says_something_of_the_cell_is_not_tried_again(repository: Repository) -> None:
+    study_id = retrying(repository, 5)
+    assert finish(repository, take(repository), failure="timeout") == "canonical"
+    assert repository.trials(study_id)[0].state == "done"
+
+
+def test_a_lost_device_frees_its_trial_where_the_study_says_so(repository: Repository) -> None:
+    study_id = retrying(repository, 2)
+    take(repository)
+    repository.expire_leases(now_unix_s=T0 + 1000)
+    assert repository.expire_leases(now_unix_s=T0 + 5000).freed
+    assert repository.trials(study_id)[0].state == "queued"
+    take(repository, now=T0 + 5001)
+    repository.expire_leases(now_unix_s=T0 + 6000)
+    assert not repository.expire_leases(now_unix_s=T0 + 9000).freed
+    assert [row.failure_class for row in repository.attempts(study_id) if row.canonical] == ["agent_lost"]
