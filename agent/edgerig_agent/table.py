@@ -9,10 +9,20 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from edgerig.v1.attempt_pb2 import AttemptResult, Boundary, FailureClass, Measurement, Phase, Status
+from edgerig.v1.attempt_pb2 import (
+    AttemptResult,
+    Boundary,
+    FailureClass,
+    Measurement,
+    Phase,
+    ProtocolRecord,
+    Status,
+)
 from edgerig.words import word
 
 WIDTH = 80
+# Shorter waits are not worth a line.
+_SHOWN_S = 0.5
 
 _SCALES = {
     "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
@@ -35,12 +45,43 @@ def result_lines(result: AttemptResult) -> list[str]:
         lines.append(f"quality    {result.quality:.4f} over {result.item_count} items")
     if result.flags:
         lines += _wrapped(", ".join(result.flags), first="flags      ")
+    lines += protocol_lines(result.protocol_record)
     measured = [m for m in result.measurements if m.HasField("value")]
     if measured:
         lines += ["", *measurement_lines(measured)]
     missing = [m for m in result.measurements if not m.HasField("value")]
     if missing:
         lines += ["", "Not measured:", *unavailable_lines(missing)]
+    return lines
+
+
+def protocol_lines(record: ProtocolRecord) -> list[str]:
+    """Returns what the device was like, what was set and waited for, and what did not hold."""
+    before = record.before
+    if not before.t_mono_ns:
+        return []
+    clocks = {True: "clocks pinned", False: "clocks free"}[before.clocks_pinned]
+    words = [before.power_mode, before.cpu_governor, clocks if before.HasField("clocks_pinned") else ""]
+    if before.HasField("load1"):
+        words.append(f"load {before.load1:.2f}")
+    if before.temperatures:
+        hottest = max(before.temperatures, key=lambda zone: zone.temperature_c)
+        base = f" (idle {hottest.base_c:.1f})" if hottest.HasField("base_c") else ""
+        words.append(f"{hottest.source} {hottest.temperature_c:.1f} °C{base}")
+    lines = _wrapped(", ".join(word for word in words if word), first="device     ")
+    if record.settings:
+        applied = ", ".join(f"{one.name} {one.before} -> {one.during}" for one in record.settings)
+        restored = "" if record.not_restored else "; put back"
+        lines += _wrapped(f"{applied}{restored}", first="set        ")
+    if record.not_restored:
+        lines += _wrapped(f"could not be put back: {record.not_restored}", first="           ")
+    if record.waited_s >= _SHOWN_S or record.cooldown_s >= _SHOWN_S:
+        ended = "" if record.cooled or not record.HasField("cooled") else ", and it is not cool yet"
+        lines.append(
+            f"waited     {record.waited_s:.0f} s for the start, {record.cooldown_s:.0f} s to cool down{ended}"
+        )
+    for broken in record.broken:
+        lines += _wrapped(broken, first="broken     ")
     return lines
 
 

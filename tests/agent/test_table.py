@@ -9,10 +9,14 @@ from edgerig.v1.attempt_pb2 import (
     PHASE_LOAD,
     STATUS_FAILED,
     STATUS_OK,
+    AppliedSetting,
     AttemptResult,
+    DeviceConditions,
     Measurement,
+    ProtocolRecord,
+    ZoneTemperature,
 )
-from edgerig_agent.table import format_value, result_lines
+from edgerig_agent.table import format_value, protocol_lines, result_lines
 
 
 @pytest.mark.parametrize(
@@ -82,3 +86,34 @@ def test_figures_with_the_same_reason_share_it() -> None:
         ],
     )
     assert "\n".join(result_lines(result)).count("no sensor") == 1
+
+
+def test_a_result_says_what_the_device_was_like_and_what_broke() -> None:
+    record = ProtocolRecord(
+        before=DeviceConditions(
+            t_mono_ns=1,
+            power_mode="15W",
+            cpu_governor="performance",
+            clocks_pinned=True,
+            load1=0.05,
+            temperatures=[ZoneTemperature(source="thermal:0:cpu", temperature_c=41.0, base_c=40.0)],
+        ),
+        waited_s=61.0,
+        cooldown_s=600.0,
+        cooled=False,
+        settings=[AppliedSetting(name="power_mode", before="MAXN", during="15W")],
+        broken=["the GPU is also used by 12 game"],
+    )
+    assert protocol_lines(record) == [
+        "device     15W, performance, clocks pinned, load 0.05, thermal:0:cpu 41.0 °C",
+        "           (idle 40.0)",
+        "set        power_mode MAXN -> 15W; put back",
+        "waited     61 s for the start, 600 s to cool down, and it is not cool yet",
+        "broken     the GPU is also used by 12 game",
+    ]
+    record.not_restored = "power_mode: nvpmodel ended with 1"
+    assert "           could not be put back: power_mode: nvpmodel ended with 1" in protocol_lines(record)
+
+
+def test_a_result_that_knows_nothing_of_its_device_says_nothing_of_it() -> None:
+    assert protocol_lines(ProtocolRecord()) == []

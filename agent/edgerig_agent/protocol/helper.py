@@ -154,7 +154,8 @@ def _apply(state: Path, record: Record, root: str, settings: dict[str, Any]) -> 
             before = STEPS[name].before(place, settings[name])
             record.add(name, before, root)
             STEPS[name].apply(place, settings[name])
-            applied.append({"name": name, "before": STEPS[name].words(before), "during": str(settings[name])})
+            step, asked = STEPS[name], settings[name]
+            applied.append({"name": name, "before": step.words(before), "during": step.asked_words(asked)})
     return applied
 
 

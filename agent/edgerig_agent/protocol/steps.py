@@ -57,8 +57,9 @@ class Step:
     # Raises SettingError where the setting did not take.
     apply: Callable[[Place, Any], None]
     put_back: Callable[[Place, Any], None]
-    # Words for a person, of what `before` returned.
+    # Words for a person, of what `before` returned and of what is asked.
     words: Callable[[Any], str]
+    asked_words: Callable[[Any], str] = str
 
 
 def _power_before(place: Place, asked: str) -> dict[str, Any]:
@@ -191,8 +192,12 @@ STEPS: dict[str, Step] = {
         _governor_back,
         lambda before: ",".join(sorted(set(before.values()))),
     ),
-    JETSON_CLOCKS: Step(_clocks_before, _clocks_apply, _clocks_back, lambda _before: "as stored"),
-    GPU_CLOCKS: Step(_gpu_before, _gpu_apply, _gpu_back, lambda _before: "not locked"),
+    JETSON_CLOCKS: Step(
+        _clocks_before, _clocks_apply, _clocks_back, lambda _before: "as stored", lambda _asked: "pinned"
+    ),
+    GPU_CLOCKS: Step(
+        _gpu_before, _gpu_apply, _gpu_back, lambda _before: "unknown", lambda asked: f"{asked} MHz"
+    ),
 }
 
 

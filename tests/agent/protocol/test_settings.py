@@ -93,8 +93,8 @@ def test_everything_is_set_in_order_and_put_back_in_reverse(root: Path, home: Pa
     assert [(one.name, one.before, one.during) for one in held.applied] == [
         ("power_mode", "MAXN", "15W"),
         ("cpu_governor", "schedutil", "performance"),
-        ("jetson_clocks", "as stored", "True"),
-        ("gpu_clocks", "not locked", "900"),
+        ("jetson_clocks", "as stored", "pinned"),
+        ("gpu_clocks", "unknown", "900 MHz"),
     ]
     assert held.put_back() == ""
     assert jetson_settings.settings(root) == before
