@@ -158,6 +158,7 @@ def _write_study(data: StudyData, path: Path) -> None:
         "cells": [asdict(row) for row in data.cells],
         "trials": [asdict(row) for row in data.trials],
         "devices": [asdict(row) for row in data.devices],
+        "points": [asdict(row) for row in data.points],
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

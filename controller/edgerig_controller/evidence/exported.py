@@ -19,6 +19,7 @@ from edgerig_controller.store.rows import (
     AttemptRow,
     CellRow,
     MeasurementRow,
+    PointRow,
     ScoreRow,
     StudyRow,
     TrialRow,
@@ -132,6 +133,7 @@ def _data(document: Mapping[str, Any], rows: Mapping[str, list[dict[str, Any]]])
         measurements=tuple(_measurement(row) for row in rows["measurements"]),
         scores=tuple(ScoreRow(**row) for row in rows["scores"]),
         devices=_rows(DeviceSummary, document["devices"]),
+        points=_rows(PointRow, document["points"]),
     )
 
 

@@ -13,6 +13,7 @@ from edgerig_controller.store.rows import (
     AttemptRow,
     CellRow,
     MeasurementRow,
+    PointRow,
     ScoreRow,
     StudyRow,
     TrialRow,
@@ -30,6 +31,7 @@ class Reader(Protocol):
     def attempts(self, study_id: str) -> Sequence[AttemptRow]: ...
     def measurements(self, study_id: str) -> Sequence[MeasurementRow]: ...
     def scores(self, study_id: str) -> Sequence[ScoreRow]: ...
+    def points(self, study_id: str) -> Sequence[PointRow]: ...
     def devices(self) -> Sequence[DeviceRow]: ...
 
 
@@ -60,6 +62,8 @@ class StudyData:
     scores: tuple[ScoreRow, ...]
     # Of the devices that ran something.
     devices: tuple[DeviceSummary, ...] = ()
+    # Training curves, where the study asked for points of the budget.
+    points: tuple[PointRow, ...] = ()
 
     @staticmethod
     def load(reader: Reader, study: StudyRow) -> StudyData:
@@ -74,6 +78,7 @@ class StudyData:
             attempts=attempts,
             measurements=tuple(reader.measurements(key)),
             scores=tuple(reader.scores(key)),
+            points=tuple(reader.points(key)),
             devices=tuple(_summary(row) for row in reader.devices() if row.device_id in used),
         )
 

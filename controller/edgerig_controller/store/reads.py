@@ -13,6 +13,8 @@ from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from edgerig.errors import NotFoundError
+from edgerig.v1.attempt_pb2 import AttemptResult, Boundary, TrainPoint
+from edgerig.words import word
 from edgerig_controller.fleet.leases import OPEN
 from edgerig_controller.store import tables
 from edgerig_controller.store.rows import (
@@ -20,6 +22,7 @@ from edgerig_controller.store.rows import (
     AttemptState,
     CellRow,
     MeasurementRow,
+    PointRow,
     ScoreRow,
     StudyRow,
     StudyState,
@@ -193,6 +196,32 @@ def scores(session: Session, study_id: str) -> list[ScoreRow]:
         )
         for trial, attempt_id, row in session.execute(ordered)
     ]
+
+
+def points(session: Session, study_id: str) -> list[PointRow]:
+    """Lists the points of the training curves of the canonical results."""
+    query: Any = _canonical(select(tables.Result.attempt_id, tables.Result.document), study_id)
+    ordered = query.order_by(tables.Trial.cell_index, tables.Trial.seed, tables.Trial.repeat)
+    return [
+        _point_row(attempt_id, point)
+        for attempt_id, document in session.execute(ordered)
+        for point in AttemptResult.FromString(document).points
+    ]
+
+
+def _point_row(attempt_id: str, point: TrainPoint) -> PointRow:
+    found: dict[str, list[float]] = {}
+    for energy in point.energy:
+        found.setdefault(word(Boundary, energy.boundary), []).append(energy.energy_j)
+    return PointRow(
+        attempt_id=attempt_id,
+        index=point.index,
+        budget_share=point.budget_share,
+        samples=point.samples,
+        duration_s=point.duration_s,
+        energy_j={name: values[0] for name, values in found.items() if len(values) == 1},
+        score=point.score if point.HasField("score") else None,
+    )
 
 
 def trace_files(session: Session, study_id: str) -> list[tuple[str, str, str]]:

@@ -27,7 +27,15 @@ from edgerig_controller.store import garbage, leases, reads, results, stopping, 
 from edgerig_controller.store import studies as study_store
 from edgerig_controller.store.engine import open_engine, open_readonly_engine
 from edgerig_controller.store.fleet import FleetStore
-from edgerig_controller.store.rows import AttemptRow, CellRow, MeasurementRow, ScoreRow, StudyRow, TrialRow
+from edgerig_controller.store.rows import (
+    AttemptRow,
+    CellRow,
+    MeasurementRow,
+    PointRow,
+    ScoreRow,
+    StudyRow,
+    TrialRow,
+)
 from edgerig_controller.study.prepared import PreparedStudy
 
 T = TypeVar("T")
@@ -106,6 +114,10 @@ class Repository:
     def scores(self, study_id: str) -> list[ScoreRow]:
         """Lists the item scores of the canonical results."""
         return self._read(lambda session: reads.scores(session, study_id))
+
+    def points(self, study_id: str) -> list[PointRow]:
+        """Lists the points of the training curves of the canonical results."""
+        return self._read(lambda session: reads.points(session, study_id))
 
     def trace_files(self, study_id: str) -> list[tuple[str, str, str]]:
         """Lists (attempt id, path, sha256) of the traces of the canonical results."""

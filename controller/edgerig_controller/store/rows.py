@@ -125,3 +125,19 @@ class ScoreRow:
     retrieved_count: int
     truncated: bool
     tokens_in: int
+
+
+@dataclass(frozen=True)
+class PointRow:
+    """What training had used and come to at one point of its budget, in one attempt.
+
+    `energy_j` maps power boundaries to joules; a boundary with two sources is left out.
+    """
+
+    attempt_id: str
+    index: int
+    budget_share: float
+    samples: int
+    duration_s: float
+    energy_j: dict[str, float]
+    score: float | None

@@ -13,13 +13,15 @@ from edgerig.errors import DataError, NotFoundError
 from edgerig_controller.evidence import exported
 from edgerig_controller.export import export
 from edgerig_controller.report.data import DeviceSummary
+from edgerig_controller.store.rows import PointRow
 from tests.controller.report.rows import study_data
 
 DEVICE = DeviceSummary("local", "box", 16 * 2**30, "", 0, "")
 
 
 def test_an_export_read_back_is_the_study(tmp_path: Path) -> None:
-    data = dataclasses.replace(study_data(), devices=(DEVICE,))
+    point = PointRow("a1s1", 1, 0.5, 120, 1.25, {"module_in": 3.5}, 0.25)
+    data = dataclasses.replace(study_data(), devices=(DEVICE,), points=(point,))
     open_trial = dataclasses.replace(data.trials[0], state="queued", canonical_attempt_id=None)
     data = dataclasses.replace(data, trials=(open_trial, *data.trials[1:]), attempts=data.attempts[1:])
     export(data, "parquet", tmp_path)

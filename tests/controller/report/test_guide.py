@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from functools import cache
 from xml.etree import ElementTree
@@ -14,6 +15,7 @@ from edgerig_controller.report.data import StudyData
 from edgerig_controller.report.guide import draw, render
 from edgerig_controller.report.guide.build import build
 from edgerig_controller.report.guide.model import GuideReport
+from edgerig_controller.store.rows import PointRow
 from tests.controller.evidence.made import GIB, LORA, NONE, RAG, RAG_HELPS, study
 from tests.controller.report.test_render import Balance
 
@@ -79,7 +81,7 @@ def test_sections_without_data_say_why() -> None:
         "no configuration gave scores",
         "no claim is registered",
         "no device has scores and a cost",
-        "no configuration was trained with two budgets",
+        "no training was scored at points of its budget",
         "no configuration was run with two amounts of history",
         "no configuration was compressed",
         "0 task(s) with two actions in common",
@@ -145,8 +147,6 @@ def test_fronts_hold_the_good_and_cheap_and_exclude_the_dominated() -> None:
 def test_a_cost_that_one_configuration_lacks_is_no_axis() -> None:
     data = study(models=("org/small",), methods=(NONE, RAG))
     rag = next(cell.cell_index for cell in data.cells if cell.factors["method"] == RAG)
-    import dataclasses
-
     kept = tuple(row for row in data.measurements if not (row.boundary and row.cell_index == rag))
     (plot,) = report_of(dataclasses.replace(data, measurements=kept)).fronts.plots
     assert plot.axes == ("quality", "ttft_s", "rss_peak_bytes")
@@ -161,6 +161,33 @@ def test_budgets_are_drawn_in_samples_seconds_and_joules() -> None:
     }
     (samples,) = [plot for plot in plots if plot.title.endswith("samples")]
     assert [point.x for point in samples.curves[0].points] == [240.0, 480.0]
+
+
+def test_points_inside_trainings_are_drawn_too() -> None:
+    data = study(methods=(NONE, LORA))
+    lora = {cell.cell_index for cell in data.cells if cell.factors["method"] == LORA}
+    points = tuple(
+        PointRow(
+            row.attempt_id, index, index / 4, 60 * index, 2.0 * index, {"module_in": 9.0 * index}, 0.1 * index
+        )
+        for row in data.attempts
+        if row.cell_index in lora
+        for index in (1, 2, 4)
+    )
+    found = report_of(dataclasses.replace(data, points=points)).budgets
+    assert {plot.title for plot in found.plots} == {
+        "Inside trainings, in samples",
+        "Inside trainings, in seconds of orin-01",
+        "Inside trainings, in joules of orin-01",
+    }
+    (joules,) = [plot for plot in found.plots if "joules" in plot.title]
+    assert [curve.name for curve in joules.curves] == ["org/large lora", "org/small lora"]
+    assert [(p.x, round(p.y.value, 6)) for p in joules.curves[0].points] == [
+        (9.0, 10.0),
+        (18.0, 20.0),
+        (36.0, 40.0),
+    ]
+    assert len(joules.curves[0].run_ids) == 3 and found.note == ""
 
 
 def test_all_of_the_history_stands_last() -> None:

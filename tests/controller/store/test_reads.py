@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from edgerig.errors import NotFoundError, StorageError
+from edgerig.v1 import attempt_pb2
 from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
-from tests.controller.store.building import T0, create, finish, run_all, study, take
+from edgerig_controller.store.rows import PointRow
+from tests.controller.store.building import T0, create, finish, run_all, study, submission_of, take
 
 
 def test_a_name_means_the_newest_study_of_that_name(repository: Repository) -> None:
@@ -84,3 +86,19 @@ def test_durations_of_earlier_trials_are_found_by_digest(repository: Repository)
     offer = take(repository)
     finish(repository, offer, now=T0 + 40)
     assert repository.trial_durations() == {offer.trial.digest: 40.0}
+
+
+def test_points_of_training_are_read_with_their_energy(repository: Repository) -> None:
+    study_id = create(repository, study())
+    offer = take(repository)
+    submission = submission_of(offer)
+    point = submission.result.points.add(index=1, budget_share=0.25, samples=60, duration_s=1.5, score=0.4)
+    point.energy.add(source="ina", boundary=attempt_pb2.BOUNDARY_MODULE_IN, energy_j=7.0)
+    for source in ("rapl:0", "rapl:1"):
+        point.energy.add(source=source, boundary=attempt_pb2.BOUNDARY_CPU_PKG, energy_j=3.0)
+    submission.result.points.add(index=2, samples=240)
+    repository.commit_result(submission, now_unix_s=T0 + 10)
+    first, second = repository.points(study_id)
+    # Two sources of one boundary are no sum that anybody measured.
+    assert first == PointRow(offer.lease.attempt_id, 1, 0.25, 60, 1.5, {"module_in": 7.0}, 0.4)
+    assert (second.index, second.score, second.energy_j) == (2, None, {})

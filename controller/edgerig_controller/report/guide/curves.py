@@ -16,12 +16,16 @@ import numpy as np
 
 from edgerig import documents
 from edgerig_controller.evidence.build import Evidence
+from edgerig_controller.evidence.runs import Run
+from edgerig_controller.guidelines.estimate import mean_interval
 from edgerig_controller.guidelines.matching import TaskEvidence, compression_family, level, matched_pairs
 from edgerig_controller.guidelines.scores import Config
 from edgerig_controller.report.data import factor_words
 from edgerig_controller.report.guide.decisions import amount, quality_amount
-from edgerig_controller.report.guide.model import Curve, CurvePlot, CurvePoint, Curves
+from edgerig_controller.report.guide.model import Amount, Curve, CurvePlot, CurvePoint, Curves
+from edgerig_controller.store.rows import PointRow
 
+PointAmount = Callable[[PointRow], float | None]
 MOST_CURVES = 6
 BUDGET = "train_"
 # A factor of the study file that holds the training budget.
@@ -30,16 +34,91 @@ NO_JOULES = "In joules: no device measured the energy of training under two budg
 
 
 def budgets(evidence: Evidence) -> Curves:
-    """Returns quality over the training budget, per task in samples, seconds and joules."""
+    """Returns quality over the training budget, per task in samples, and per device in seconds and joules.
+
+    From points inside single trainings, and from configurations that differ in their budget only.
+    """
+    plots = _inside(evidence) + _between(evidence)
+    if not plots:
+        return Curves((), "no training was scored at points of its budget, and none was run with two budgets")
+    note = "" if any("joules" in plot.title for plot in plots) else NO_JOULES
+    return Curves(tuple(plots), "", note)
+
+
+def _inside(evidence: Evidence) -> list[CurvePlot]:
+    """Draws the points at which trainings paused and were scored; the run is the unit."""
+    plots = []
+    for task in evidence.records.tasks:
+        runs = [run for run in evidence.usable() if run.task == task.table.task and run.points]
+        views: list[tuple[str, str, list[Run], PointAmount]] = [
+            ("in samples", "training samples", runs, lambda point: float(point.samples))
+        ]
+        for device in sorted({run.device_id for run in runs}):
+            mine = [run for run in runs if run.device_id == device]
+            views.append((f"in seconds of {device}", "training time in s", mine, lambda p: p.duration_s))
+            views.append((f"in joules of {device}", "training energy in J", mine, _joules(evidence.boundary)))
+        for title, x_name, chosen, amount_of in views:
+            curves = _inner_curves(evidence, chosen, amount_of)
+            if curves:
+                plots.append(
+                    CurvePlot(
+                        task.table.task,
+                        f"Inside trainings, {title}",
+                        x_name,
+                        "mean score over runs, points",
+                        tuple(curves[:MOST_CURVES]),
+                        max(0, len(curves) - MOST_CURVES),
+                    )
+                )
+    return plots
+
+
+def _joules(boundary: str) -> PointAmount:
+    def amount_of(point: PointRow) -> float | None:
+        return point.energy_j.get(boundary)
+
+    return amount_of
+
+
+def _inner_curves(evidence: Evidence, runs: Sequence[Run], amount_of: PointAmount) -> list[Curve]:
+    by_config: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_config[evidence.config_of[run.trial_id]].append(run)
+    curves = []
+    for name, mine in sorted(by_config.items()):
+        points: list[CurvePoint] = []
+        for index in sorted({point.index for run in mine for point in run.points}):
+            found = [point for run in mine for point in run.points if point.index == index]
+            amounts = [x for point in found if (x := amount_of(point)) is not None]
+            scores = [100 * point.score for point in found if point.score is not None]
+            if amounts and scores:
+                mean = mean_interval(scores)
+                assert mean.estimate is not None
+                x = float(np.mean(amounts))
+                y = _cut(Amount(mean.estimate, mean.low, mean.high))
+                ids = tuple(sorted(run.attempt_id for run in mine))
+                points.append(CurvePoint(x, _label(x), y, ids))
+        if len(points) > 1:
+            curves.append(Curve(name, tuple(points)))
+    return curves
+
+
+def _cut(found: Amount) -> Amount:
+    """Ends an interval of a quality where the scale ends."""
+    if found.low is None or found.high is None:
+        return found
+    return Amount(found.value, max(found.low, 0.0), min(found.high, 100.0))
+
+
+def _between(evidence: Evidence) -> list[CurvePlot]:
+    """Draws configurations that agree in everything but their training budget."""
     groups = _groups(
         [config for config in evidence.records.configs if config.facts.get("trains")],
         lambda name: name.startswith(BUDGET) or name == BUDGET_FACTOR,
     )
     several = {key: mine for key, mine in groups.items() if len(mine) > 1}
-    if not several:
-        return Curves((), "no configuration was trained with two budgets or more")
     plots = []
-    for task in evidence.records.tasks:
+    for task in evidence.records.tasks if several else ():
         views: list[tuple[str, str, AmountOf]] = [("in samples", "training samples", _samples)]
         # An hour or a joule of one box is not that of another: one drawing per device.
         for device in sorted({table.device for table in task.runs}):
@@ -49,8 +128,7 @@ def budgets(evidence: Evidence) -> Curves:
             plot = _plot(evidence, task, several, amount_of, f"Training budget {title}", x_name)
             if plot is not None:
                 plots.append(plot)
-    note = "" if any("joules" in plot.title for plot in plots) else NO_JOULES
-    return Curves(tuple(plots), "" if plots else "the trained configurations have no scores", note)
+    return plots
 
 
 def histories(evidence: Evidence) -> Curves:

@@ -128,7 +128,7 @@ class Curve:
     @property
     def run_ids(self) -> tuple[str, ...]:
         """Returns the attempts behind all of its points."""
-        return tuple(attempt_id for point in self.points for attempt_id in point.run_ids)
+        return tuple(dict.fromkeys(attempt_id for point in self.points for attempt_id in point.run_ids))
 
 
 @dataclass(frozen=True)
