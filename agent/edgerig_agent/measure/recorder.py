@@ -16,10 +16,13 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from edgerig_agent.measure.sampler import Schedule, Stream
+from edgerig_agent.measure.sampler import Schedule
+from edgerig_agent.measure.tracefile import TraceWriter
 from edgerig_agent.probes.base import places
 from edgerig_agent.probes.meters.address import Address, parse_all
 from edgerig_agent.probes.meters.base import MeterProbe
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class _StopError(BaseException):
@@ -39,28 +42,59 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     began_ns = time.monotonic_ns()
     (folder / "trace").mkdir(exist_ok=True)
-    stream = Stream(probe, str(folder / "trace"), probe.interval_ns, seed, began_ns)
+    writer = _writer(folder, probe, seed, began_ns)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        stream.sample(0)
+        _sample(probe, writer)
         os.write(ready_fd, b"r")
         os.close(ready_fd)
-        _record(stream, Schedule(began_ns, probe.interval_ns, seed), parent)
+        _record(probe, writer, Schedule(began_ns, probe.interval_ns, seed), parent)
     except _StopError:
         pass
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        stream.close()
+        probe.close()
+        writer.close()
         _write_summary(folder, address, probe)
     return 0
 
 
-def _record(stream: Stream, schedule: Schedule, parent: int) -> None:
+def _writer(folder: Path, probe: MeterProbe, seed: int, began_ns: int) -> TraceWriter:
+    header: dict[str, object] = {
+        "schema": 1,
+        "name": probe.name,
+        "clock": "CLOCK_MONOTONIC",
+        "interval_ns": probe.interval_ns,
+        "jitter": "stratified_walk",
+        "seed": seed,
+        "began_mono_ns": began_ns,
+        "boot_id": _BOOT_ID.read_text().strip(),
+    }
+    fields: list[dict[str, object]] = [
+        {
+            "name": f"{channel.source}:{channel.quantity}",
+            "unit": channel.quantity,
+            "scale": channel.scale,
+            "source": channel.source,
+            "boundary": channel.boundary,
+        }
+        for channel in probe.open()
+    ]
+    return TraceWriter(str(folder / "trace" / f"{probe.name}.trace"), header, fields)
+
+
+def _sample(probe: MeterProbe, writer: TraceWriter) -> None:
+    begin_ns = time.monotonic_ns()
+    values = probe.read_all()
+    writer.append((begin_ns + time.monotonic_ns()) // 2, values)
+
+
+def _record(probe: MeterProbe, writer: TraceWriter, schedule: Schedule, parent: int) -> None:
     while os.getppid() == parent:
         wait_ns = schedule.next_ns(time.monotonic_ns()) - time.monotonic_ns()
         if wait_ns > 0:
             time.sleep(wait_ns * 1e-9)
-        stream.sample(schedule.index)
+        _sample(probe, writer)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
