@@ -113,6 +113,7 @@ def test_a_busy_device_starts_no_worker_and_says_why_and_what_to_type(tmp_path: 
     assert "the load of the last minute is 7.50" in result.failure_message
     assert "next: top" in result.failure_message
     assert result.protocol_record.waited_s == pytest.approx(0.2, abs=0.15)
+    assert result.protocol_record.before.load1 == 7.5
     assert notes and "waiting" in notes[0]
     assert not (folder / "worker/ran").exists()
     assert (folder / "manifest.json").exists()

@@ -25,7 +25,7 @@ from edgerig_agent.protocol.conditions import Conditions, Observer
 from edgerig_agent.protocol.power_mode import read_power_mode
 from edgerig_agent.protocol.preconditions import BROKEN, CLOCKS_NOT_PINNED, broken
 from edgerig_agent.protocol.settings import HeldSettings, hold, restore_stale
-from edgerig_agent.protocol.waiting import Bases, Note, Start, cool_down
+from edgerig_agent.protocol.waiting import Bases, Note, Start, Waited, cool_down
 from edgerig_agent.supervise import Signals
 
 # Settings of the trial are still in force after it.
@@ -85,30 +85,23 @@ class Keeper:
             self._settings.power_mode
         )
         self._observer = Observer(here.root, here.folder, here.own_pids)
-        self._before = self._wait(self._observer) if self._limits.checks else self._observer.look()
+        waited = self._wait(self._observer)
+        self._before = waited.conditions
         base = idle_base.load(here.home, idle_base.state_key(self._before))
         self._base_c = base.temperatures_c if base is not None else None
+        self.record.waited_s = waited.waited_s
         self.record.before.CopyFrom(message(self._before, self._base_c))
+        _require(waited)
 
-    def _wait(self, observer: Observer) -> Conditions:
+    def _wait(self, observer: Observer) -> Waited:
+        if not self._limits.checks:
+            return Waited(observer.look(), (), 0.0)
         here = self._here
         bases = Bases(
             load=lambda now: idle_base.load(here.home, idle_base.state_key(now)),
             save=lambda now, base: _save(here, idle_base.state_key(now), base),
         )
-        start = Start(observer.look, self._pause, here.note, bases)
-        waited = start.wait(self._settings, self._limits)
-        self.record.waited_s = waited.waited_s
-        if waited.cancelled:
-            raise CancelledError("cancelled while the device was not yet fit to be measured")
-        if waited.unmet:
-            after = f" after {waited.waited_s:.0f} s" if waited.waited_s else ""
-            reasons = "; ".join(problem.reason for problem in waited.unmet)
-            commands = "; ".join(
-                dict.fromkeys(problem.command for problem in waited.unmet if problem.command)
-            )
-            raise DeviceError(f"not measured{after}: {reasons}", hint=commands)
-        return waited.conditions
+        return Start(observer.look, self._pause, here.note, bases).wait(self._settings, self._limits)
 
     def ended(self) -> list[str]:
         """Looks again, right after the worker's end; returns the flags of the run."""
@@ -150,6 +143,18 @@ class Keeper:
             select.select([self._signals.wake_fd], [], [], rest_s)
             self._signals.clear()
         return True
+
+
+def _require(waited: Waited) -> None:
+    """Raises CancelledError or DeviceError where the wait did not end with a device that is fit."""
+    if waited.cancelled:
+        raise CancelledError("cancelled while the device was not yet fit to be measured")
+    if not waited.unmet:
+        return
+    after = f" after {waited.waited_s:.0f} s" if waited.waited_s else ""
+    reasons = "; ".join(problem.reason for problem in waited.unmet)
+    commands = "; ".join(dict.fromkeys(problem.command for problem in waited.unmet if problem.command))
+    raise DeviceError(f"not measured{after}: {reasons}", hint=commands)
 
 
 def message(conditions: Conditions, base_c: dict[str, float] | None) -> DeviceConditions:
