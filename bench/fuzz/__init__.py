@@ -1,0 +1,1 @@
+"""Throws mutated and random messages at the parsers and service handlers; see `__main__`."""
