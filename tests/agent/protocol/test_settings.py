@@ -292,3 +292,35 @@ def test_through_sudo_the_record_must_be_roots_own(
     assert helper.main([str(open_to_all)]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert "only root may write" in answer["problem"] and "install -d" in answer["hint"]
+
+
+def test_without_root_the_helper_runs_through_sudo_which_is_never_asked_for_a_password(
+    tmp_path: Path, root: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sudo = tmp_path / "bin/sudo"
+    note = tmp_path / "sudo-called-with"
+    sudo.write_text(f'#!/bin/sh\necho "$@" > {note}\nshift\nSUDO_UID=1000 exec "$@"\n')
+    sudo.chmod(0o755)
+    state = tmp_path / "state"
+    state.mkdir(mode=0o755)
+    monkeypatch.setattr("edgerig_agent.protocol.settings.SHARED_STATE", state)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    before = jetson_settings.settings(root)
+    # Through sudo a tree of files is refused: only the device itself is set.
+    with pytest.raises(DeviceError, match="only the device itself"):
+        hold(DeviceSettings(power_mode="15W"), home, str(root))
+    words = note.read_text().split()
+    assert words[0] == "-n" and words[-3:] == ["-m", "edgerig_agent.protocol.helper", str(state)]
+    assert jetson_settings.settings(root) == before
+
+
+def test_a_user_without_the_right_is_told_where_to_read_of_it(
+    tmp_path: Path, root: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sudo = tmp_path / "bin/sudo"
+    sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    sudo.chmod(0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(DeviceError, match="needs root or a rule for sudo") as caught:
+        hold(DeviceSettings(power_mode="15W"), home, str(root))
+    assert "docs/how-to/doctor.md" in caught.value.hint
