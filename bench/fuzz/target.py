@@ -38,7 +38,7 @@ from edgerig_controller.rpc.agents import AgentService
 from edgerig_controller.rpc.control import ControlService
 from edgerig_controller.rpc.enroll import EnrollService
 from edgerig_controller.rpc.fleet import FleetService
-from edgerig_controller.rpc.frame import Frame
+from edgerig_controller.rpc.frame import LOCAL_DEVICE, Frame
 from edgerig_controller.rpc.gate import PeopleGate
 from edgerig_controller.rpc.interceptors import Guard
 from edgerig_controller.store.repository import Repository
@@ -232,6 +232,9 @@ class Target:
     def _devices(self) -> None:
         store, now = self.repository, self.now_unix_s
         self._device: dict[str, Context] = {}
+        # Submitting waits for what the local device is; an operator's input may have added one.
+        store.add_device(LOCAL_DEVICE, [], token_sha256="2" * 64, expires_unix_s=now + 1e6, now_unix_s=now)
+        store.store_facts(LOCAL_DEVICE, DeviceFacts(memory_bytes=2**33), now_unix_s=now)
         for name in (INTRUDER, VICTIM):
             store.add_device(
                 name, ["lab"], token_sha256=f"{name:1<64}", expires_unix_s=now + 1e6, now_unix_s=now

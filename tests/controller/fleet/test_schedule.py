@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerig_controller.fleet.schedule import Slot, eta_s, matches, run_order
+from edgerig_controller.fleet.schedule import (
+    Backlog,
+    Candidate,
+    Slot,
+    by_turn,
+    eta_by_device,
+    eta_s,
+    matches,
+    run_order,
+)
 
 SLOTS = [Slot(cell, seed, repeat) for cell, seed, repeat in product(range(8), (7, 3), (1, 2))]
 
@@ -75,3 +84,47 @@ def test_more_devices_than_trials_do_not_help() -> None:
 
 def test_nothing_left_takes_no_time() -> None:
     assert eta_s(0, 0, [], []) == 0.0
+
+
+def test_priority_comes_before_everything() -> None:
+    low, high = Candidate("low", 1, 0, "a"), Candidate("high", 2, 5, "b")
+    assert [item.study_id for item in by_turn([low, high], {"b": 9}, dict)] == ["high", "low"]
+
+
+def test_who_has_fewer_devices_at_work_comes_first() -> None:
+    mine, yours = Candidate("mine", 1, 0, "a"), Candidate("yours", 2, 0, "b")
+    assert [item.study_id for item in by_turn([mine, yours], {"a": 2, "b": 1}, dict)] == ["yours", "mine"]
+
+
+def test_a_tie_goes_to_who_has_used_less_time_and_only_then_is_that_asked_for() -> None:
+    mine, yours = Candidate("mine", 1, 0, "a"), Candidate("yours", 2, 0, "b")
+
+    def never() -> dict[str, float]:
+        raise AssertionError("not needed")
+
+    assert by_turn([mine, yours], {"a": 1}, never)[0] is yours
+    assert by_turn([mine, yours], {}, lambda: {"a": 60.0, "b": 5.0})[0] is yours
+    assert by_turn([mine, Candidate("other", 2, 0, "a")], {}, never)[0] is mine
+
+
+def test_the_share_between_two_people_evens_out() -> None:
+    used = {"a": 0.0, "b": 0.0}
+    candidates = [Candidate("mine", 1, 0, "a"), Candidate("yours", 2, 0, "b")]
+    for duration_s in (10.0, 30.0, 10.0, 10.0, 20.0, 10.0, 10.0):
+        used[by_turn(candidates, {}, lambda: used)[0].owner] += duration_s
+    assert abs(used["a"] - used["b"]) <= 30.0
+
+
+def test_work_is_poured_onto_the_devices_that_may_run_it() -> None:
+    backlogs = [Backlog(4, 10.0, ("a", "b")), Backlog(1, 10.0, ("b",))]
+    assert eta_by_device({"a": 0.0, "b": 0.0, "c": 5.0}, backlogs) == {"a": 20.0, "b": 30.0, "c": 5.0}
+
+
+def test_a_busy_device_gets_less() -> None:
+    assert eta_by_device({"a": 30.0, "b": 0.0}, [Backlog(2, 10.0, ("a", "b"))]) == {"a": 30.0, "b": 20.0}
+
+
+def test_nothing_known_is_said_as_such() -> None:
+    assert eta_by_device({"a": 0.0, "b": 0.0}, [Backlog(2, None, ("a",))]) == {"a": None, "b": 0.0}
+    assert eta_by_device({"a": None}, [Backlog(1, 1.0, ("a",))]) == {"a": None}
+    assert eta_by_device({}, [Backlog(1, 1.0, ("a",))]) == {}
