@@ -81,6 +81,17 @@ def _parser() -> argparse.ArgumentParser:
     reduce.add_argument("--json", action="store_true", help="print one JSON document")
     reduce.set_defaults(handler=_reduce)
 
+    power = commands.add_parser("import-power", help="figures of an attempt from a power log (PTDaemon)")
+    power.add_argument("folder", type=Path, metavar="DIR", help="attempt folder")
+    power.add_argument("log", type=Path, metavar="SPL.txt", help="log of PTDaemon")
+    power.add_argument("--boundary", default="wall_ac", help="what the analyser measured (%(default)s)")
+    power.add_argument("--utc-offset", default="+00:00", metavar="+HH:MM", help="zone of the log's clock")
+    power.add_argument(
+        "--clock-ahead-s", type=float, default=0.0, metavar="S", help="log's clock less the device's"
+    )
+    power.add_argument("--json", action="store_true", help="print one JSON document")
+    power.set_defaults(handler=_import_power)
+
     facts = commands.add_parser("facts", help="print what this device is and can measure, as JSON")
     facts.add_argument("--worker-python", default=sys.executable, metavar="EXE")
     facts.add_argument("--sysfs-root", default="/", metavar="DIR")
@@ -228,6 +239,23 @@ def _reduce(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(found.lines()))
     return EXIT_OK if found.is_identical else EXIT_REJECTED
+
+
+def _import_power(arguments: argparse.Namespace) -> int:
+    from edgerig_agent.import_power import Clock, import_spl, offset_s
+    from edgerig_agent.table import measurement_lines, unavailable_lines
+
+    clock = Clock(offset_s(arguments.utc_offset), arguments.clock_ahead_s)
+    imported = import_spl(arguments.folder, arguments.log, arguments.boundary, clock)
+    if arguments.json:
+        print(json.dumps(imported.document()))
+        return EXIT_OK
+    print(f"{imported.sample_count} samples, {imported.bad_line_count} lines passed over")
+    print("\n".join(measurement_lines([m for m in imported.measurements if m.HasField("value")])))
+    missing = [m for m in imported.measurements if not m.HasField("value")]
+    if missing:
+        print("\n".join(["", "Not measured:", *unavailable_lines(missing)]))
+    return EXIT_OK
 
 
 def _facts(arguments: argparse.Namespace) -> int:

@@ -96,7 +96,7 @@ def recompute(folder: Path) -> Recomputed:
     """
     _check_files(folder)
     trial, result = read_trial(folder), read_result(folder)
-    report = _read_report(folder)
+    report = read_report(folder)
     reduced = reduce_attempt(folder, report, trial.protocol)
     differences = [
         *_figure_differences(result.measurements, reduced.measurements),
@@ -117,7 +117,13 @@ def _check_files(folder: Path) -> None:
         raise NotFoundError(f"{folder} lacks {', '.join(missing)} ({reason})", hint=f"ls -l {folder}")
 
 
-def _read_report(folder: Path) -> WorkerReport:
+def read_report(folder: Path) -> WorkerReport:
+    """Returns what the worker of a finished attempt said, out of its files.
+
+    Raises:
+        ProtocolError: an event cannot be understood.
+        StorageError: a file cannot be read, or is larger than an attempt writes.
+    """
     lines = _lines(folder / "events.jsonl")
     events = [from_json(line, WorkerEvent(), what=f"events.jsonl:{n}") for n, line in lines]
     scores = [

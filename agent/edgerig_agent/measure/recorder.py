@@ -84,9 +84,8 @@ def _writer(folder: Path, probe: MeterProbe, seed: int, began_ns: int) -> TraceW
 
 
 def _sample(probe: MeterProbe, writer: TraceWriter) -> None:
-    begin_ns = time.monotonic_ns()
     values = probe.read_all()
-    writer.append((begin_ns + time.monotonic_ns()) // 2, values)
+    writer.append(probe.stamp_ns, values)
 
 
 def _record(probe: MeterProbe, writer: TraceWriter, schedule: Schedule, parent: int) -> None:

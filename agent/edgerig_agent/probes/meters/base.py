@@ -67,6 +67,8 @@ class MeterProbe:
         self.request_count = 0
         self.failure_count = 0
         self.last_error = ""
+        # The middle of the last request, without the time that connecting took.
+        self.stamp_ns = 0
         self._meter = meter
         self._limit_s = limit_s
         self._connected = False
@@ -83,7 +85,8 @@ class MeterProbe:
 
     def read_all(self) -> list[int]:
         """Returns a reading, or for every channel why there is none; never raises OSError."""
-        if time.monotonic_ns() < self._rest_until_ns:
+        self.stamp_ns = time.monotonic_ns()
+        if self.stamp_ns < self._rest_until_ns:
             return list(self._unread)
         self.request_count += 1
         try:
@@ -94,6 +97,7 @@ class MeterProbe:
                 begin_ns = time.monotonic_ns()
                 values = self._meter.read()
                 half_ns = (time.monotonic_ns() - begin_ns) // 2
+            self.stamp_ns = begin_ns + half_ns
             return [*values, half_ns]
         except OSError as error:
             return self._failed(error)

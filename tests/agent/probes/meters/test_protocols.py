@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,15 @@ def test_power_and_energy_are_read_with_half_of_the_round_trip(probe: MeterProbe
     # The coarsest counts whole watt-hours, 3600 J.
     assert read["energy_j"] == pytest.approx(meter.energy_j(), abs=3600.0)
     assert 0 < read["stamp_uncertainty_s"] < 1.0
+
+
+def test_the_stamp_is_inside_the_request_and_not_in_the_connecting(
+    probe: MeterProbe, meter: FakeMeter
+) -> None:
+    before_ns = time.monotonic_ns()
+    half_ns = probe.read_all()[-1]
+    after_ns = time.monotonic_ns()
+    assert before_ns + half_ns < probe.stamp_ns <= after_ns - half_ns
 
 
 def test_the_meter_says_what_it_is(probe: MeterProbe, kind: str) -> None:
