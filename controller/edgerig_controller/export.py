@@ -159,6 +159,7 @@ def _write_study(data: StudyData, path: Path) -> None:
         "trials": [asdict(row) for row in data.trials],
         "devices": [asdict(row) for row in data.devices],
         "points": [asdict(row) for row in data.points],
+        "histories": {name: dict(sizes) for name, sizes in data.histories.items()},
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

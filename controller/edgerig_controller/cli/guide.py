@@ -75,14 +75,15 @@ def load(context: Context, references: tuple[str, ...], exports: tuple[Path, ...
         DataError: an export is damaged.
     """
     from edgerig_controller.evidence import exported
-    from edgerig_controller.report.data import StudyData
+    from edgerig_controller.evidence.load import stored
 
     if not references and not exports:
         raise UsageError("no study is named", hint="edgerig guide STUDY, or edgerig guide --from DIR")
     found = [exported.read(one) for folder in exports for one in exported.find(folder)]
     if references:
         with open_store(context.home) as repository:
-            found += [StudyData.load(repository, find(repository, reference)) for reference in references]
+            rows = [find(repository, reference) for reference in references]
+            found += [stored(context.home, repository, row) for row in rows]
     return found
 
 

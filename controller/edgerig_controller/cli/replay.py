@@ -55,14 +55,14 @@ def replay(context: Context, file: Path, exports: tuple[Path, ...]) -> int:
 
 
 def _stored(context: Context, wanted: Sequence[Mapping[str, str]]) -> list[StudyData]:
-    from edgerig_controller.report.data import StudyData
+    from edgerig_controller.evidence.load import stored
 
     with open_store(context.home) as repository:
         known = {study.digest: study for study in repository.studies()}
         missing = [study["digest"] for study in wanted if study["digest"] not in known]
         if missing:
             raise _lacking(missing, f"the data folder {context.home.root}")
-        return [StudyData.load(repository, known[study["digest"]]) for study in wanted]
+        return [stored(context.home, repository, known[study["digest"]]) for study in wanted]
 
 
 def _exported(folders: tuple[Path, ...], wanted: Sequence[Mapping[str, str]]) -> list[StudyData]:

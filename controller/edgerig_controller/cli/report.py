@@ -34,12 +34,12 @@ def report(context: Context, studies: tuple[str, ...], folder: Path | None) -> N
 
 
 def _write(context: Context, study: str, folder: Path | None) -> dict[str, Any]:
+    from edgerig_controller.evidence.load import stored
     from edgerig_controller.report import render
     from edgerig_controller.report.build import build
-    from edgerig_controller.report.data import StudyData
 
     with open_store(context.home) as repository:
-        data = StudyData.load(repository, find(repository, study))
+        data = stored(context.home, repository, find(repository, study))
     target = folder or context.home.report_dir(data.study.study_id)
     files = render.write(build(data, now_unix_s=time.time()), target)
     found: dict[str, Any] = {"study_id": data.study.study_id, "report": files.document()}

@@ -41,10 +41,10 @@ def results(context: Context, study: str) -> None:
 def export(context: Context, study: str, to: str, folder: Path | None) -> None:
     """Write attempts, measurements and scores of STUDY as tables, and the study itself as study.json."""
     from edgerig_controller import export as exports
-    from edgerig_controller.report.data import StudyData
+    from edgerig_controller.evidence.load import stored
 
     with open_store(context.home) as repository:
-        data = StudyData.load(repository, find(repository, study))
+        data = stored(context.home, repository, find(repository, study))
     wanted = next(known for known in exports.FORMATS if known == to)
     tables = exports.export(data, wanted, folder or Path(f"{data.study.name}-export"))
     for table in tables:

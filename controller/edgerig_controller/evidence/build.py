@@ -84,10 +84,11 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
     config_of, factors = _configurations(runs, factors_of)
     figures = tables([run for run in runs if run.status == "ok"], config_of)
     boundary, mixed = comparable(figures)
+    sizes = _histories(ordered)
     tiers, tier_of = _tiers(ordered, runs)
     configs = _configs(factors, runs, config_of, {key: tiers[name] for key, name in tier_of.items()})
     tasks = tuple(
-        _task(name, runs, configs, config_of, figures.get(name, ()), boundary, difficulty or {})
+        _task(name, runs, configs, config_of, figures.get(name, ()), boundary, difficulty or {}, sizes)
         for name in sorted({run.task for run in runs})
     )
     models = {str(config.factors.get("model", "")) for config in configs}
@@ -107,7 +108,7 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
         tiers=tiers,
         tier_of=tier_of,
         notices=(*notices, *mixed, *_repeats(runs, config_of), *_little(tasks, runs), *nothing),
-        data_sha256=_data_digest(runs, config_of),
+        data_sha256=_data_digest(runs, config_of, sizes),
         config_sha256=documents.digest({name: dict(found) for name, found in factors.items()}),
     )
 
@@ -192,20 +193,38 @@ def _task(
     figures: Sequence[RunTable],
     boundary: str,
     difficulty: Difficulties,
+    histories: Mapping[str, Mapping[str, int]],
 ) -> TaskEvidence:
     mine = [run for run in runs if run.task == name]
     names = {config_of[run.trial_id] for run in mine}
     ids = tuple(config.config_id for config in configs if config.config_id in names)
+    scored = [run for run in mine if run.status == "ok" and run.scores]
+    users = sorted({row[0] for run in scored for row in run.scores})
+    sizes = histories.get(name, {})
+    known = bool(users) and set(users) <= set(sizes)
     return TaskEvidence(
-        table=_scores(name, ids, [run for run in mine if run.status == "ok" and run.scores], config_of),
+        table=_scores(name, ids, scored, config_of),
         runs=tuple(table for table in figures if table.boundary in ("", boundary)),
         failed=tuple(
             FailedCell(config_of[run.trial_id], name, run.seed, run.state) for run in mine if not run.scores
         ),
         difficulty=difficulty.get(name),
+        # Users are numbered as the table of scores numbers them.
+        history_of_user={at: sizes[user] for at, user in enumerate(users)} if known else None,
         emulated=bool(mine) and all(run.emulated_bytes for run in mine),
         metric=next((run.metric for run in mine if run.metric), ""),
     )
+
+
+def _histories(studies: Sequence[StudyData]) -> dict[str, dict[str, int]]:
+    """Brings the histories of users together."""
+    found: dict[str, dict[str, int]] = {}
+    for data in studies:
+        for task, sizes in data.histories.items():
+            mine = found.setdefault(task, {})
+            for user, size in sizes.items():
+                mine[user] = max(mine.get(user, 0), size)
+    return found
 
 
 def _scores(task: str, ids: tuple[str, ...], runs: Sequence[Run], config_of: Mapping[str, str]) -> ScoreTable:
@@ -299,7 +318,9 @@ def _little(tasks: Sequence[TaskEvidence], runs: Sequence[Run]) -> list[Notice]:
     return found
 
 
-def _data_digest(runs: Sequence[Run], config_of: Mapping[str, str]) -> str:
+def _data_digest(
+    runs: Sequence[Run], config_of: Mapping[str, str], histories: Mapping[str, Mapping[str, int]]
+) -> str:
     """Digests everything that a verdict can depend on, run by run, in a fixed order."""
     total = hashlib.sha256()
     for run in sorted(
@@ -312,6 +333,7 @@ def _data_digest(runs: Sequence[Run], config_of: Mapping[str, str]) -> str:
             for row in run.measurements
         ]
         total.update(json.dumps([head, scores, figures], separators=(",", ":")).encode())
+    total.update(documents.canonical_bytes({task: dict(sizes) for task, sizes in histories.items()}))
     return total.hexdigest()
 
 

@@ -134,6 +134,10 @@ def _data(document: Mapping[str, Any], rows: Mapping[str, list[dict[str, Any]]])
         scores=tuple(ScoreRow(**row) for row in rows["scores"]),
         devices=_rows(DeviceSummary, document["devices"]),
         points=_rows(PointRow, document["points"]),
+        histories={
+            str(name): {str(user): int(size) for user, size in sizes.items()}
+            for name, sizes in document["histories"].items()
+        },
     )
 
 

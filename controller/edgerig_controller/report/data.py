@@ -5,8 +5,8 @@ Knows the rows of the store and nothing of the database behind them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgerig_controller.store.rows import (
@@ -64,6 +64,8 @@ class StudyData:
     devices: tuple[DeviceSummary, ...] = ()
     # Training curves, where the study asked for points of the budget.
     points: tuple[PointRow, ...] = ()
+    # Task -> user -> items of history, where they were asked for.
+    histories: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @staticmethod
     def load(reader: Reader, study: StudyRow) -> StudyData:

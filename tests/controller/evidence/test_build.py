@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgerig_controller.evidence.build import Evidence, build
+from edgerig_controller.evidence.load import histories
 from edgerig_controller.report.data import StudyData
 from tests.controller.evidence.made import GIB, LORA, NONE, RAG, study
 
@@ -173,3 +176,23 @@ def test_the_digest_of_the_records_sees_every_score_and_figure() -> None:
 def test_the_order_of_studies_changes_nothing() -> None:
     a, b = study("a"), study("b", device="nano")
     assert build([a, b]).data_sha256 == build([b, a]).data_sha256
+
+
+def test_histories_of_users_are_numbered_as_the_scores_are() -> None:
+    data = study(users=3)
+    sizes = {"lamp-2": {"u0": 4, "u1": 1, "u2": 9, "other": 5}}
+    found = build([dataclasses.replace(data, histories=sizes)])
+    assert found.records.tasks[0].history_of_user == {0: 4, 1: 1, 2: 9}
+    assert found.data_sha256 != build([data]).data_sha256
+    lacking = build([dataclasses.replace(data, histories={"lamp-2": {"u0": 4}})])
+    assert lacking.records.tasks[0].history_of_user is None
+
+
+def test_profiles_are_counted_per_user(tmp_path: Path) -> None:
+    rows = [("a", 2), ("a", 5), ("b", 0)]
+    text = "".join(json.dumps({"user": user, "profile": [{}] * size}) + "\n" for user, size in rows)
+    (tmp_path / "task.jsonl").write_text(text)
+    assert histories(tmp_path / "task.jsonl") == {"a": 5, "b": 0}
+    (tmp_path / "task.jsonl").write_text(text + "no json\n")
+    assert histories(tmp_path / "task.jsonl") == {}
+    assert histories(tmp_path / "none.jsonl") == {}

@@ -21,7 +21,9 @@ DEVICE = DeviceSummary("local", "box", 16 * 2**30, "", 0, "")
 
 def test_an_export_read_back_is_the_study(tmp_path: Path) -> None:
     point = PointRow("a1s1", 1, 0.5, 120, 1.25, {"module_in": 3.5}, 0.25)
-    data = dataclasses.replace(study_data(), devices=(DEVICE,), points=(point,))
+    data = dataclasses.replace(
+        study_data(), devices=(DEVICE,), points=(point,), histories={"lamp-2": {"u0": 3}}
+    )
     open_trial = dataclasses.replace(data.trials[0], state="queued", canonical_attempt_id=None)
     data = dataclasses.replace(data, trials=(open_trial, *data.trials[1:]), attempts=data.attempts[1:])
     export(data, "parquet", tmp_path)
