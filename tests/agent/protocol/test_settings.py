@@ -299,7 +299,8 @@ def test_without_root_the_helper_runs_through_sudo_which_is_never_asked_for_a_pa
 ) -> None:
     sudo = tmp_path / "bin/sudo"
     note = tmp_path / "sudo-called-with"
-    sudo.write_text(f'#!/bin/sh\necho "$@" > {note}\nshift\nSUDO_UID=1000 exec "$@"\n')
+    script = f'printf \'%s \' "$@" > {note}; shift; SUDO_UID=1000 exec "$@"'
+    sudo.write_text(f"#!/bin/sh\n{script}\n")
     sudo.chmod(0o755)
     state = tmp_path / "state"
     state.mkdir(mode=0o755)
