@@ -41,8 +41,22 @@ def finished(loaded: Loaded, layers: Sequence[Layer], kernel: str) -> Compressed
     `parameter_count` stays that of the uncompressed model, so that sizes of one
     model compare; `layers` are those to count zeros in, none for a quantised model.
     """
+    if not layers:
+        leave_files(loaded.model)
     counted = replace(loaded, weights_bytes=memory_bytes(loaded.model))
     return Compressed(counted, kernel, sparsity(layers), stored_bytes(loaded.model))
+
+
+def leave_files(model: Any) -> None:
+    """Copy the plain tensors that are left on the processor into memory of their own.
+
+    Weights come as views of a mapped safetensors file. One embedding that is left of it
+    keeps all its pages in the resident set, those of the layers that were packed too.
+    """
+    with torch.no_grad():
+        for part in [*model.parameters(), *model.buffers()]:
+            if type(part.data) is torch.Tensor and part.device.type == "cpu":
+                part.data = part.data.clone()
 
 
 def memory_bytes(model: Any) -> int:
