@@ -84,9 +84,39 @@ def measured() -> dict[str, float]:
 
 @pytest.mark.parametrize("phase", ["train", "inference"])
 def test_prediction_is_near_the_peak(measured: dict[str, float], phase: str) -> None:
-    names = {**SHAPE, **measured, "base_process_bytes": catalog.MEMORY["base_process_bytes"]}
-    terms = catalog.MEMORY["phases"][phase]
+    memory = catalog.MEMORY
+    names = {**SHAPE, **measured, "base_process_bytes": memory["base_process_bytes"], "bits_per_weight": 32}
+    names |= {"min": min, "max": max}
+    level = {"method.kind": "lora", "method.gradient": "backprop", "method.optimiser": "adamw"}
+    applying = [
+        term
+        for name in memory["phases"][phase]
+        for term in [memory["terms"][name]]
+        if all(
+            level.get(factor) in (wanted if isinstance(wanted, list) else [wanted])
+            for factor, wanted in term["when"].items()
+        )
+    ]
 
-    predicted = sum(eval(catalog.MEMORY["terms"][term], {"__builtins__": {}}, names) for term in terms)
+    predicted = sum(eval(term["expression"], {"__builtins__": {}}, names) for term in applying)
 
-    assert 0.75 < predicted / measured[phase] < 1.35
+    assert 1 - 2 * memory["relative_error"] < predicted / measured[phase] < 1 + 2 * memory["relative_error"]
+
+
+def test_every_term_is_used_and_every_condition_names_a_level_of_the_catalogue() -> None:
+    memory = catalog.MEMORY
+    assert {name for terms in memory["phases"].values() for name in terms} == set(memory["terms"])
+    for term in memory["terms"].values():
+        for factor, wanted in term["when"].items():
+            section, _, parameter = factor.partition(".")
+            kinds = {"method": catalog.METHODS, "compression": catalog.COMPRESSIONS}[section]
+            known = (
+                set(kinds)
+                if parameter == "kind"
+                else {
+                    choice
+                    for entry in kinds.values()
+                    for choice in entry["parameters"].get(parameter, {}).get("choices", ())
+                }
+            )
+            assert set(wanted if isinstance(wanted, list) else [wanted]) <= known, factor

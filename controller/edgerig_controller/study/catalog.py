@@ -72,13 +72,22 @@ class Metric(_Part):
     larger_is_better: bool = True
 
 
-class Memory(_Part):
-    """The memory formula: expressions, and which of them add up in which phase."""
+class Term(_Part):
+    """One part of a phase's memory, in bytes; it counts where the conditions hold of a cell."""
 
-    terms: dict[str, str] = Field(default_factory=dict)
+    expression: str
+    when: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+
+
+class Memory(_Part):
+    """The memory formula: terms, and which of them add up in which phase."""
+
+    terms: dict[str, Term] = Field(default_factory=dict)
     phases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     # Resident set of the worker before it loads a model.
     base_process_bytes: float | None = None
+    # How far a prediction is off at most in nine of ten cases, as a share of it.
+    relative_error: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class Incompatible(_Part):

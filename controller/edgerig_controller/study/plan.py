@@ -191,7 +191,8 @@ class _Planner:
         memory: dict[str, tuple[Prediction, str]] = {}
         for index, (factors, label) in enumerate(zip(combinations, labels(combinations), strict=True)):
             model, task = self.resolved.models[factors["model"]], self.resolved.tasks[factors["task"]]
-            own = list(trials.of_cell(index, factors, self.study, model, task))
+            encoder = self.resolved.encoder(factors["method"])
+            own = list(trials.of_cell(index, factors, self.study, model, task, encoder))
             # Neither task nor history is part of the memory formula.
             key = documents.digest([factors["model"], factors["method"], factors["compression"]])
             if key not in memory:
@@ -220,8 +221,8 @@ class _Planner:
         load = predict.Load(
             facts=facts,
             method=self.catalog.methods[factors["method"]["kind"]],
-            method_level=factors["method"],
             compression=self.catalog.compressions[factors["compression"]["kind"]],
+            levels={"method": factors["method"], "compression": factors["compression"]},
             inference=self.study.inference,
             dtype=self.study.dtype,
         )
@@ -260,7 +261,7 @@ class _Planner:
             study["canary_cell"] = canary
         study["resolved_models"] = {
             name: {"digest": model.digest, "revision": model.revision}
-            for name, model in self.resolved.models.items()
+            for name, model in {**self.resolved.models, **self.resolved.encoders}.items()
         }
         study["resolved_tasks"] = {
             name: documents.to_json(task) for name, task in self.resolved.tasks.items()

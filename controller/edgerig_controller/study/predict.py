@@ -16,16 +16,13 @@ from typing import Any
 
 from edgerig.errors import ProtocolError
 from edgerig_controller.data.models import Facts
-from edgerig_controller.study.catalog import Kind, Memory
+from edgerig_controller.study.catalog import Kind, Memory, Term
 from edgerig_controller.study.prepared import Prediction
+from edgerig_controller.study.selectors import matches
 from edgerig_controller.study.spec import Inference
 
 EXPRESSION_CHARACTERS = 2000
 EXPRESSION_DEPTH = 100
-# A cell is refused only above this multiple of the memory there is: the formula
-# knows neither the allocator nor the rest of the machine. Between once and this
-# the cell runs, and an out-of-memory end is its measured result.
-REFUSAL_FACTOR = 1.1
 UNKNOWN = Prediction(None, "unknown")
 
 _ELEMENT_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -43,8 +40,9 @@ class Load:
 
     facts: Facts | None
     method: Kind
-    method_level: Mapping[str, Any]
     compression: Kind
+    # Levels of the factors `method` and `compression`, which terms have conditions on.
+    levels: Mapping[str, Mapping[str, Any]]
     inference: Inference
     dtype: str
 
@@ -62,8 +60,31 @@ def element_bytes(dtype: str, stored: int, accelerator: bool | None) -> tuple[in
     return (stored, stored) if accelerator else (4, 4)
 
 
+def phases_bytes(load: Load, memory: Memory, bytes_of_element: int) -> dict[str, float]:
+    """Predict the peak of each phase that a cell has.
+
+    Raises:
+        UnknownName: a number that a formula needs is not known.
+        ProtocolError: the catalogue's formula cannot be read.
+    """
+    assert load.facts is not None
+    found: dict[str, float] = {}
+    for phase, terms in memory.phases.items():
+        if phase == "train" and not load.method.trains:
+            continue
+        names = _names(load, load.facts, memory, phase, bytes_of_element)
+        applying = [
+            term
+            for name in terms
+            for term in [_term(memory, name)]
+            if not term.when or matches(term.when, load.levels)
+        ]
+        found[phase] = sum(evaluate(term.expression, names) for term in applying)
+    return found
+
+
 def peak_bytes(load: Load, memory: Memory, bytes_of_element: int) -> Prediction:
-    """Predict the largest sum of memory terms over the phases of a cell.
+    """Predict the peak of a cell: that of its largest phase, with the formula's error bar.
 
     Raises:
         ProtocolError: the catalogue's formula cannot be read.
@@ -71,37 +92,40 @@ def peak_bytes(load: Load, memory: Memory, bytes_of_element: int) -> Prediction:
     if load.facts is None or not load.method.needs_model or not memory.phases:
         return UNKNOWN
     try:
-        peaks = [
-            sum(evaluate(_term(memory, name), names) for name in terms)
-            for phase, terms in memory.phases.items()
-            if phase != "train" or load.method.trains
-            for names in [_names(load, load.facts, memory, phase, bytes_of_element)]
-        ]
+        peak = max(phases_bytes(load, memory, bytes_of_element).values(), default=math.inf)
     except UnknownName:
         return UNKNOWN
-    peak = max(peaks, default=math.inf)
-    return Prediction(float(round(peak)), "formula") if math.isfinite(peak) and peak >= 0 else UNKNOWN
+    if not math.isfinite(peak) or peak < 0:
+        return UNKNOWN
+    off = memory.relative_error
+    return Prediction(
+        float(round(peak)), "formula", low=float(round(peak * (1 - off))), high=float(round(peak * (1 + off)))
+    )
 
 
 def refusal(peak: Prediction, limits: Sequence[tuple[str, float]]) -> str:
     """Say why a cell cannot run, with the numbers; '' when it may.
 
+    Refused is only what is above a limit at the low end of the error bar. Between that and
+    its high end the cell runs, and an out-of-memory end is its measured result.
+
     Args:
         peak: the predicted peak.
         limits: what each limit is called, and its bytes.
     """
-    if peak.value is None or not limits:
+    if peak.value is None or peak.low is None or peak.high is None or not limits:
         return ""
     name, limit_bytes = min(limits, key=lambda limit: limit[1])
-    if peak.value <= REFUSAL_FACTOR * limit_bytes:
+    if peak.low <= limit_bytes:
         return ""
+    bar = "" if peak.low == peak.high else f" ({_size(peak.low)} to {_size(peak.high)})"
     return (
-        f"predicted peak memory {_size(peak.value)} is more than {REFUSAL_FACTOR:g} times "
-        f"{name} of {_size(limit_bytes)} (basis: formula)"
+        f"predicted peak memory {_size(peak.value)}{bar} is more than {name} of {_size(limit_bytes)} "
+        "(basis: formula)"
     )
 
 
-def _term(memory: Memory, name: str) -> str:
+def _term(memory: Memory, name: str) -> Term:
     if name not in memory.terms:
         raise ProtocolError(f"the catalogue's memory formula has no term `{name}`", hint=_HINT)
     return memory.terms[name]
@@ -113,7 +137,7 @@ def _names(
     """Collects the numbers that an expression of a phase may name."""
     numbers = {
         key: float(value)
-        for key, value in load.method_level.items()
+        for key, value in load.levels["method"].items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     }
     shape: dict[str, float | None] = {**facts.config, "parameters": float(facts.parameter_count)}
@@ -125,6 +149,7 @@ def _names(
     )
     bits = load.compression.bits_per_weight
     return {
+        **numbers,
         **shape,
         "trainable": None if trainable is None else evaluate(trainable, {**numbers, **shape}),
         "element_bytes": float(bytes_of_element),

@@ -84,17 +84,21 @@ _CATALOG: dict[str, Any] = {
     "memory": {
         "formula": "peak = the largest sum of terms",
         "terms": {
-            "base": "base_process_bytes",
-            "weights": "parameters * element_bytes",
-            "optimiser": "trainable * 12",
-            "activations": "batch * sequence * layers * hidden * element_bytes",
-            "kv": "2 * batch * (sequence + new_tokens) * layers * kv_heads * head_dim * element_bytes",
+            "base": {"expression": "base_process_bytes"},
+            "weights": {"expression": "parameters * element_bytes"},
+            "optimiser": {"expression": "trainable * 12"},
+            "activations": {"expression": "batch * sequence * layers * hidden * element_bytes"},
+            "kv": {
+                "expression": "2 * batch * (sequence + new_tokens) * layers * kv_heads * head_dim"
+                " * element_bytes"
+            },
         },
         "phases": {
             "train": ["base", "weights", "optimiser", "activations"],
             "inference": ["base", "weights", "kv"],
         },
         "base_process_bytes": 1000,
+        "relative_error": 0.1,
     },
     "exclusions": [
         {

@@ -11,8 +11,18 @@ from tests.controller.study.building import STUDY, planned
 
 def test_unknown_figures_are_null(tmp_path: Path) -> None:
     document = dry_run(planned(tmp_path))
-    assert document["cells"][0]["duration_s"] == {"value": None, "basis": "unknown"}
-    assert document["totals"]["duration_s"] == {"value": None, "basis": "unknown"}
+    assert document["cells"][0]["duration_s"] == {
+        "value": None,
+        "basis": "unknown",
+        "low": None,
+        "high": None,
+    }
+    assert document["totals"]["duration_s"] == {
+        "value": None,
+        "basis": "unknown",
+        "low": None,
+        "high": None,
+    }
 
 
 def test_totals_count_cells_and_trials(tmp_path: Path) -> None:
@@ -23,7 +33,12 @@ def test_totals_count_cells_and_trials(tmp_path: Path) -> None:
 
 def test_measured_durations_add_up_over_trials(tmp_path: Path) -> None:
     document = dry_run(planned(tmp_path, durations=lambda digest: 2.5))
-    assert document["totals"]["duration_s"] == {"value": 15.0, "basis": "measured"}
+    assert document["totals"]["duration_s"] == {
+        "value": 15.0,
+        "basis": "measured",
+        "low": None,
+        "high": None,
+    }
 
 
 def test_cells_that_do_not_fit_are_left_out_of_the_totals(tmp_path: Path) -> None:
