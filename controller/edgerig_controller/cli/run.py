@@ -233,7 +233,7 @@ async def _follow(
 
 
 def _answered(context: Context, digest: str) -> str | None:
-    """Returns the id of the study with this digest if every trial of it has a result."""
+    """Returns the id of the study with this digest if every trial of it has a result or is settled."""
     if not context.home.store_path.exists():
         return None
     with open_store(context.home) as repository:
@@ -241,7 +241,9 @@ def _answered(context: Context, digest: str) -> str | None:
             if study.digest == digest and study.state == "finished":
                 results = [row for row in repository.attempts(study.study_id) if row.canonical]
                 died = any(row.status != "ok" and row.failure_class not in RESULT_FAILURES for row in results)
-                return study.study_id if len(results) == study.trial_count and not died else None
+                settled = sum(trial.state == "settled" for trial in repository.trials(study.study_id))
+                whole = len(results) + settled == study.trial_count
+                return study.study_id if whole and not died else None
     return None
 
 

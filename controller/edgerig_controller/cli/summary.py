@@ -38,9 +38,9 @@ _MEASUREMENT_FIELDS = (
 
 
 def exit_code(report: Report) -> int:
-    """Returns 0 when every trial has a result; a limit such as oom_host is a result, an accident is not."""
+    """Returns 0 when every trial has a result or is settled; a limit such as oom_host is a result."""
     accident = any(not failure.is_result for failure in report.failures)
-    without = report.trial_count - report.ok_count - report.failed_count
+    without = report.trial_count - report.ok_count - report.failed_count - report.settled_count
     return EXIT_FAILED if accident or without else EXIT_OK
 
 
@@ -52,7 +52,9 @@ def show(out: Output, report: Report) -> None:
         if flag
     ]
     tail = f" ({', '.join(badges)})" if badges else ""
-    out.heading(f"{report.name} {report.study_id}: {report.ok_count} of {report.trial_count} trials ok{tail}")
+    left_out = f", {report.settled_count} not needed" if report.settled_count else ""
+    counts = f"{report.ok_count} of {report.trial_count} trials ok{left_out}"
+    out.heading(f"{report.name} {report.study_id}: {counts}{tail}")
     out.table(_COLUMNS, [row for cell in report.cells for row in _cell_rows(cell)])
     if report.contrasts:
         out.heading("Differences to none, paired on the same items and seeds (points)")

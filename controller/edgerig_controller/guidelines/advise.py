@@ -27,7 +27,7 @@ from edgerig_controller.guidelines.scores import POINTS, Config, Floats
 RAM_MARGIN = 0.10
 DRAWS, DRAW_SEED = 4000, 20240607
 # Memory of the process on the host, and what an integrated GPU takes of the same chips besides.
-HOST_MEMORY, SHARED_GPU_MEMORY = ("cgroup_peak_bytes", "rss_peak_bytes"), "nvmap_peak_bytes"
+HOST_MEMORY, SHARED_GPU_MEMORY = "rss_peak_bytes", "nvmap_peak_bytes"
 ONE_RUN = "one run: no interval"
 State = Literal["fits", "unsure", "excluded"]
 
@@ -256,7 +256,13 @@ def _against(limits: Limits, ram: Amount, latency: Amount, energy: Amount) -> tu
 
 
 def request_latency(tables: Sequence[RunTable], name: str, new_tokens: int) -> tuple[float, ...]:
-    """Returns seconds from a request to its last token, one per run: the first token and all further."""
+    """Returns seconds from a request to its last token, one per run.
+
+    As measured (`e2e_s`), else the time to the first token and all further ones.
+    """
+    whole = _runs(tables, "e2e_s", name)
+    if whole:
+        return whole
     for table in tables:
         first, further = table.runs("ttft_s", name), table.runs("tpot_s", name)
         if first and len(first) == len(further):
@@ -265,14 +271,13 @@ def request_latency(tables: Sequence[RunTable], name: str, new_tokens: int) -> t
 
 
 def _ram(tables: Sequence[RunTable], name: str, margin: float) -> Amount:
-    host = [value for figure in HOST_MEMORY for value in _runs(tables, figure, name)]
+    host = _runs(tables, HOST_MEMORY, name)
     if not host:
         return Amount(None, None, None, 0, "not measured")
     gpu = max(_runs(tables, SHARED_GPU_MEMORY, name), default=0.0)
-    count = max(len(_runs(tables, figure, name)) for figure in HOST_MEMORY)
     largest = max(host) + gpu
     return Amount(
-        largest, None, upper_bound([largest], margin=margin), count, "largest run; bound with margin"
+        largest, None, upper_bound([largest], margin=margin), len(host), "largest run; bound with margin"
     )
 
 
@@ -297,7 +302,8 @@ def _quality(task: TaskEvidence, name: str) -> Amount:
     if spread.variance is None:
         return Amount(value, None, None, means.n_items, spread.note)
     half = POINTS * t_quantile(0.95, spread.df) * math.sqrt(spread.variance)
-    return Amount(value, value - half, value + half, means.n_items, spread.note)
+    # No score lies outside 0 to 100, so that cutting the interval there loses no truth.
+    return Amount(value, max(0.0, value - half), min(POINTS, value + half), means.n_items, spread.note)
 
 
 def _completed(

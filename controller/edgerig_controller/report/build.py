@@ -63,6 +63,7 @@ def build(data: StudyData, *, now_unix_s: float) -> Report:
         ok_count=sum(1 for row in results if row.status == "ok"),
         failed_count=sum(1 for row in results if row.status != "ok"),
         open_count=sum(1 for trial in data.trials if trial.state in ("queued", "leased")),
+        settled_count=sum(1 for trial in data.trials if trial.state == "settled"),
         reused_count=sum(1 for row in results if row.reused),
         indicative=protocol(study) == "quick" or any("indicative" in row.flags for row in data.measurements),
         instrument_check=any(

@@ -147,6 +147,8 @@ class Report:
     ok_count: int
     failed_count: int
     open_count: int
+    # Left out because settled claims or precise figures did not need them.
+    settled_count: int
     reused_count: int
     # Figures come from short runs: see the protocol.
     indicative: bool

@@ -122,6 +122,13 @@ def test_latency_is_that_of_the_whole_request_and_an_interval_over_the_limit_is_
     assert "up to" in found.options[0].reasons[0]
 
 
+def test_a_measured_whole_request_counts_before_one_that_is_put_together() -> None:
+    host, power = tables()
+    host = replace(host, figures={**host.figures, "e2e_s": {"none": (0.5, 0.6)}})
+    assert request_latency((host, power), "none", 11) == (0.5, 0.6)
+    assert request_latency((host, power), "rag", 11) == pytest.approx((0.4, 0.41))
+
+
 def test_what_was_not_measured_is_unsure_and_never_fits() -> None:
     host, _ = tables()
     found = ask(Limits(energy_j=5.0), tables=(host,))
