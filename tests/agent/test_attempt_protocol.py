@@ -17,6 +17,7 @@ from edgerig.documents import from_json
 from edgerig.v1.attempt_pb2 import AttemptResult, FailureClass, Status
 from edgerig.words import word
 from edgerig_agent.attempt import main, run_attempt
+from edgerig_agent.daemon import _put_settings_back
 from edgerig_agent.protocol import helper
 from tests.fakes import jetson_settings, sysfs_tree
 from tests.fakes.sysfs_tree import write
@@ -244,3 +245,38 @@ def test_killed_in_any_phase_the_settings_come_back_and_a_result_is_left(
     else:
         assert ending(result_of(folder)) == ("failed", "killed")
     assert (folder / "manifest.json").exists()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("by", ["burial", "daemon"])
+def test_settings_of_an_attempt_that_died_with_its_helper_are_put_back(
+    tmp_path: Path, root: Path, by: str
+) -> None:
+    before = jetson_settings.settings(root)
+    folder = folder_of(tmp_path, root, settings={"power_mode": "15W"})
+    process = start(folder, make(tmp_path / "worker", "open(out + '/ran', 'w').close()\nhang()\n"))
+    until((folder / "worker/ran").exists, "the worker never ran")
+    # The helper first: it would put everything back when the attempt dies.
+    for pid in helper_pids(tmp_path / "home"):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not helper_pids(tmp_path / "home"), "the helper still lives")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(PATIENCE_S)
+    assert jetson_settings.settings(root) != before
+    if by == "burial":
+        assert main(["--bury", str(folder)]) == 0
+    else:
+        _put_settings_back(tmp_path / "home")
+    assert jetson_settings.settings(root) == before
+
+
+def helper_pids(home: Path) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(home).encode() in words and b"edgerig_agent.protocol.helper" in words:
+            found.append(int(path.parent.name))
+    return found

@@ -62,6 +62,30 @@ def test_a_board_that_follows_is_found_to_with_its_lag(
     assert waves[0]["begin_mono_ns"] % waves[0]["period_ns"] == 0
 
 
+# In the place of the worker's interpreter: a GPU program that is ready and does what it is told.
+_GPU = """#!{python}
+import sys, time
+print("ready", flush=True)
+begin_ns, period_ns, cycles = map(int, sys.stdin.readline().split())
+time.sleep(max(0.0, (begin_ns + cycles * period_ns - time.monotonic_ns()) / 1e9))
+"""
+
+
+@pytest.mark.system
+def test_with_a_gpu_there_is_a_wave_for_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "root"
+    base = sysfs_tree.ina3221_hwmon(root, "1-0040", [("VDD_IN", 5000, 1000)])
+    interpreter = tmp_path / "python"
+    interpreter.write_text(_GPU.format(python=sys.executable))
+    interpreter.chmod(0o755)
+    with writer(tmp_path / "kept", str(base / "curr1_input"), "200"):
+        code = main([*arguments(tmp_path, root, "--json"), "--worker-python", str(interpreter)])
+    document = json.loads(capsys.readouterr().out)
+    assert code == 0, document["problems"]
+    assert [(one["load"], one["responds"]) for one in document["responses"]] == [("cpu", True), ("gpu", True)]
+    assert document["skipped"] == {}
+
+
 @pytest.mark.system
 def test_a_sensor_that_does_not_follow_is_found_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
