@@ -204,7 +204,12 @@ def _with_origin(found: Guideline, family: str, evidence: Evidence, difficulty: 
     before = first is None or created <= first
     devices = tuple(sorted({run.device_id for run in runs}))
     scope = found.scope if found.scope.devices else replace(found.scope, devices=devices)
-    return replace(found, origin=origin, preregistered=before, scope=scope)
+    emulated = sum(bool(run.emulated_bytes) for run in runs)
+    if emulated:
+        note = f"{emulated} of {len(runs)} runs were made under a memory limit that emulates a smaller box"
+        found = replace(found, notes=(*found.notes, note))
+    hardware = "emulated" if runs and emulated == len(runs) else found.hardware
+    return replace(found, origin=origin, preregistered=before, scope=scope, hardware=hardware)
 
 
 def entered(found: Guideline, evidence: Evidence) -> list[Run]:

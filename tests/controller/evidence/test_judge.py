@@ -293,3 +293,11 @@ def test_the_reference_names_every_field_and_every_code() -> None:
     }
     assert len(said) > 8
     assert [code for code in sorted(said) if f"`{code}`" not in page] == []
+
+
+def test_runs_on_emulated_hardware_are_counted() -> None:
+    real, small = study("real", tasks=("a", "b")), study("small", tasks=("a", "b"), limit_bytes=2**31)
+    found = own(guided(real, small))
+    assert found.hardware == "measured"
+    assert "24 of 48 runs were made under a memory limit" in found.notes[-1]
+    assert own(guided(small)).hardware == "emulated"
