@@ -60,6 +60,7 @@ from edgerig_agent.runtime import (
     Inputs,
     interpreter_path,
     resolve_data,
+    resolve_encoder,
     resolve_model,
     start_sampler,
     start_worker,
@@ -234,10 +235,11 @@ def _framed(course: _Course, keeper: Keeper) -> Finished:
 def _inputs(folder: Path, trial: Trial, settings: Settings, cache: Path | None) -> Inputs:
     try:
         model_dir = resolve_model(folder, trial, settings, cache)
+        encoder_dir = resolve_encoder(folder, trial, settings, cache)
     except (DataError, ProtocolError) as error:
         raise _PrepareError(FAILURE_CLASS_BAD_MODEL, error) from error
     try:
-        return Inputs(model_dir, resolve_data(folder, trial, settings, cache))
+        return Inputs(model_dir, resolve_data(folder, trial, settings, cache), encoder_dir)
     except (DataError, ProtocolError) as error:
         raise _PrepareError(FAILURE_CLASS_BAD_DATA, error) from error
 

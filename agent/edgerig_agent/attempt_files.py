@@ -52,6 +52,8 @@ class Settings:
     home: str
     # External meters to read beside the device's own sensors, besides those of the home's agent.json.
     meters: tuple[str, ...] = ()
+    # Folder of the sentence encoder that retrieves; empty = not given.
+    encoder_dir: str = ""
 
 
 def read_settings(folder: Path) -> Settings:
@@ -67,6 +69,7 @@ def read_settings(folder: Path) -> Settings:
             attempt_id=_text(document, "attempt_id") or folder.name,
             model_dir=_text(document, "model_dir"),
             data_file=_text(document, "data_file"),
+            encoder_dir=_text(document, "encoder_dir"),
             worker_python=_text(document, "worker_python"),
             sysfs_root=_text(document, "sysfs_root") or "/",
             own_pids=tuple(int(pid) for pid in document.get("own_pids", [])),

@@ -27,7 +27,7 @@ from edgerig.v1.attempt_pb2 import (
     FailureClass,
     Manifest,
 )
-from edgerig.v1.trial_pb2 import FileRef, Trial
+from edgerig.v1.trial_pb2 import FileRef, Model, Trial
 from edgerig.version import VERSION
 from edgerig_agent.processes import ProcessRef
 from edgerig_agent.transfer import BlobCache
@@ -134,7 +134,7 @@ def safe_relative(path: str) -> PurePosixPath:
 
 def wanted_files(trial: Trial) -> list[FileRef]:
     """Lists the blobs that a trial needs, each once."""
-    references = [*trial.model.files]
+    references = [*trial.model.files, *trial.encoder.files]
     if trial.task.data.sha256:
         references.append(trial.task.data)
     return list({reference.sha256: reference for reference in references}.values())
@@ -155,17 +155,12 @@ def prepare(
         StorageError: the disk is full or refuses.
     """
     trial = lease.trial
-    model, data = folder.path / "model", folder.path / "data"
+    data = folder.path / "data"
     try:
-        if trial.model.device_path:
-            # Whether it is there, and fit to be used, is for the attempt to find out and record.
-            model = Path(trial.model.device_path)
-            if not model.is_absolute():
-                raise ProtocolError(f"the model folder {str(model)[:80]!r} is not an absolute path")
-        else:
-            model.mkdir(exist_ok=True)
-            for reference in trial.model.files:
-                _link(cache.path(reference.sha256), model / safe_relative(reference.path))
+        model = _provide_model(trial.model, folder.path / "model", cache)
+        encoder = ""
+        if trial.HasField("encoder"):
+            encoder = str(_provide_model(trial.encoder, folder.path / "encoder", cache))
         data_file = data / "none"
         if trial.task.data.sha256:
             data_file = data / safe_relative(trial.task.data.path or "data.jsonl")
@@ -175,6 +170,7 @@ def prepare(
             "attempt_id": folder.attempt_id,
             "model_dir": str(model),
             "data_file": str(data_file),
+            "encoder_dir": encoder,
             "worker_python": worker_python,
             "sysfs_root": "/",
             "own_pids": list(own_pids),
@@ -183,6 +179,20 @@ def prepare(
         _write_document(folder.path / "attempt.json", attempt)
     except OSError as error:
         raise _disk_error(folder.path, error) from error
+
+
+def _provide_model(model: Model, place: Path, cache: BlobCache) -> Path:
+    """Links a model's files into a folder, or names the folder of the device that holds them."""
+    if model.device_path:
+        # Whether it is there, and fit to be used, is for the attempt to find out and record.
+        place = Path(model.device_path)
+        if not place.is_absolute():
+            raise ProtocolError(f"the model folder {str(place)[:80]!r} is not an absolute path")
+        return place
+    place.mkdir(exist_ok=True)
+    for reference in model.files:
+        _link(cache.path(reference.sha256), place / safe_relative(reference.path))
+    return place
 
 
 def make(folder: AttemptFolder, lease: Lease) -> None:

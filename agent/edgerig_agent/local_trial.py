@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgerig.documents import canonical_bytes, digest, from_json, to_json
 from edgerig.errors import DataError, StorageError, UsageError
-from edgerig.v1.trial_pb2 import FileRef, Trial
+from edgerig.v1.trial_pb2 import FileRef, Model, Trial
 from edgerig.version import DOCUMENT_SCHEMA
 from edgerig_agent import attempt_files as files
 from edgerig_agent.recorders import check_meters, configured_meters
@@ -70,13 +70,15 @@ def prepare(
         )
     model_dir = find_model(trial.model.name, trial_path.parent)
     data_file = _complete_data(trial, trial_path.parent)
-    _complete_model(trial, model_dir)
+    _complete_model(trial.model, model_dir)
+    encoder_dir = _complete_encoder(trial, trial_path.parent)
     trial.schema_version = trial.schema_version or DOCUMENT_SCHEMA
     trial.digest = trial_digest(trial)
     settings = {
         "attempt_id": str(uuid.uuid4()),
         "model_dir": str(model_dir),
         "data_file": str(data_file) if data_file else "",
+        "encoder_dir": str(encoder_dir) if encoder_dir else "",
         "worker_python": interpreter,
         "sysfs_root": sysfs_root,
         "own_pids": [],
@@ -144,7 +146,19 @@ def _starter(name: str) -> Path:
     return next(root / name for root in roots if (root / name).is_dir())
 
 
-def _complete_model(trial: Trial, model_dir: Path) -> None:
+def _complete_encoder(trial: Trial, base: Path) -> Path | None:
+    """Finds the sentence encoder that the method names, if it names one."""
+    fields = trial.method.parameters.fields
+    name = fields["encoder"].string_value if "encoder" in fields else ""
+    if not name:
+        return None
+    folder = find_model(name, base)
+    trial.encoder.name = name
+    _complete_model(trial.encoder, folder)
+    return folder
+
+
+def _complete_model(model: Model, model_dir: Path) -> None:
     try:
         names = sorted(
             path.name
@@ -159,9 +173,9 @@ def _complete_model(trial: Trial, model_dir: Path) -> None:
             f"the model in {model_dir} has no safetensors file; pickled weights are never loaded",
             hint="save the model with save_pretrained(..., safe_serialization=True)",
         )
-    del trial.model.files[:]
-    trial.model.files.extend(references)
-    trial.model.digest = digest([[reference.path, reference.sha256] for reference in references])
+    del model.files[:]
+    model.files.extend(references)
+    model.digest = digest([[reference.path, reference.sha256] for reference in references])
 
 
 def _complete_data(trial: Trial, base: Path) -> Path | None:

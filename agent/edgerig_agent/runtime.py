@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgerig.errors import DataError, DeviceError
-from edgerig.v1.trial_pb2 import Trial
+from edgerig.v1.trial_pb2 import Model, Trial
 from edgerig_agent.accounting import usable_cpu_count
 from edgerig_agent.attempt_files import Settings, safe_path
 
@@ -44,6 +44,7 @@ class Inputs:
 
     model_dir: Path
     data_file: Path
+    encoder_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,30 @@ def resolve_model(folder: Path, trial: Trial, settings: Settings, cache: Path | 
         DataError: the folder or one of its files is not there.
         ProtocolError: a path of the trial would leave its folder.
     """
-    given = settings.model_dir or trial.model.device_path
-    model_dir = Path(given) if given else folder / "model"
+    return _resolve_model("model", settings.model_dir, trial.model, folder, cache)
+
+
+def resolve_encoder(folder: Path, trial: Trial, settings: Settings, cache: Path | None) -> Path | None:
+    """Returns the folder of the trial's sentence encoder, None where it has none.
+
+    Raises:
+        DataError: the folder or one of its files is not there.
+        ProtocolError: a path of the trial would leave its folder.
+    """
+    if not trial.HasField("encoder"):
+        return None
+    return _resolve_model("encoder", settings.encoder_dir, trial.encoder, folder, cache)
+
+
+def _resolve_model(name: str, given: str, model: Model, folder: Path, cache: Path | None) -> Path:
+    given = given or model.device_path
+    place = Path(given) if given else folder / name
     if cache is not None and not given:
-        for reference in trial.model.files:
-            _link(_blob(cache, reference.sha256), model_dir / safe_path(reference.path))
-    if not model_dir.is_dir():
-        raise DataError(f"the model folder {model_dir} is not on this device", hint=f"ls -ld {model_dir}")
-    return model_dir
+        for reference in model.files:
+            _link(_blob(cache, reference.sha256), place / safe_path(reference.path))
+    if not place.is_dir():
+        raise DataError(f"the {name} folder {place} is not on this device", hint=f"ls -ld {place}")
+    return place
 
 
 def resolve_data(folder: Path, trial: Trial, settings: Settings, cache: Path | None) -> Path:
@@ -159,6 +176,7 @@ def start_worker(
     command = [interpreter, "-m", "edgerig_workload", "run", str(folder / "trial.json")]
     command += ["--event-fd", str(event_write), "--model", str(inputs.model_dir)]
     command += ["--data", str(inputs.data_file), "--out", str(folder / "worker")]
+    command += [] if inputs.encoder_dir is None else ["--encoder", str(inputs.encoder_dir)]
     command += [] if meter_fd is None else ["--meter-fd", str(meter_fd)]
     try:
         process = subprocess.Popen(

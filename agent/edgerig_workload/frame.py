@@ -33,6 +33,7 @@ class Folders:
     model: Path | None
     data: Path | None
     out: Path
+    encoder: Path | None = None
 
 
 @dataclass
@@ -141,7 +142,16 @@ class Attempt:
         from edgerig_workload.learn.context import Context
 
         trial = self.trial
-        context = Context(trial, loaded, questions, self.marks, self.events, self.folders.out, self.meter)
+        context = Context(
+            trial,
+            loaded,
+            questions,
+            self.marks,
+            self.events,
+            self.folders.out,
+            meter=self.meter,
+            encoder=self.folders.encoder,
+        )
         learned = method(trial.method.kind)(context)
         self.facts |= learned.facts
         # Inference is measured as on a device that only infers.

@@ -80,11 +80,11 @@ def load(folder: Path, dtype: str, device: torch.device) -> Loaded:
     Raises:
         WorkerFault: of class bad_model; the message says what the folder lacks.
     """
-    config = _config(folder)
-    tokenizer = _tokenizer(folder)
+    config = read_config(folder)
+    tokenizer = read_tokenizer(folder)
     encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
     chosen = _dtype(dtype, config, device)
-    model = _model(folder, AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM, chosen)
+    model = read_weights(folder, AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM, chosen)
     rows = int(model.get_input_embeddings().weight.shape[0])
     largest_id = max(tokenizer.get_vocab().values(), default=-1)
     if largest_id >= rows:
@@ -110,7 +110,12 @@ def load(folder: Path, dtype: str, device: torch.device) -> Loaded:
     )
 
 
-def _config(folder: Path) -> Any:
+def read_config(folder: Path) -> Any:
+    """Read the configuration of a model folder and refuse what is never loaded here.
+
+    Raises:
+        WorkerFault: of class bad_model.
+    """
     path = folder / "config.json"
     if not path.is_file():
         raise WorkerFault("bad_model", f"{folder.name} has no config.json")
@@ -152,7 +157,12 @@ def _check_shards(folder: Path) -> None:
         raise WorkerFault("bad_model", f"{folder.name}: the index of its weights {what}")
 
 
-def _tokenizer(folder: Path) -> Any:
+def read_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer of a model folder.
+
+    Raises:
+        WorkerFault: of class bad_model.
+    """
     # The libraries raise whatever their parser raises, down to plain Exception.
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -160,7 +170,12 @@ def _tokenizer(folder: Path) -> Any:
         raise WorkerFault("bad_model", f"{folder.name}: the tokenizer cannot be loaded: {error}") from error
 
 
-def _model(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
+def read_weights(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
+    """Load a model by a class of transformers; weights that the files lack are never made up.
+
+    Raises:
+        WorkerFault: of class bad_model.
+    """
     try:
         model, report = kind.from_pretrained(
             folder,

@@ -98,3 +98,13 @@ def test_data_that_is_not_there_is_named(tmp_path: Path) -> None:
     model(tmp_path / "m")
     with pytest.raises(DataError, match=r"none\.jsonl"):
         prepare(trial_file(tmp_path, task={"data": {"path": "none.jsonl"}}), tmp_path / "out")
+
+
+def test_a_sentence_encoder_is_found_like_a_model(tmp_path: Path) -> None:
+    model(tmp_path / "m")
+    encoder = model(tmp_path / "enc")
+    method = {"kind": "rag", "parameters": {"retriever": "dense", "encoder": "enc"}}
+    trial = prepare(trial_file(tmp_path, method=method), tmp_path / "out")
+    settings = json.loads((tmp_path / "out/attempt.json").read_bytes())
+    assert [file.path for file in trial.encoder.files] == ["config.json", "model.safetensors"]
+    assert settings["encoder_dir"] == str(encoder)

@@ -12,6 +12,7 @@ import torch
 
 from edgerig_workload import models, trial
 from edgerig_workload.evaluate import BATCH_ROWS, BATCH_TOKENS, batches, evaluate
+from edgerig_workload.faults import WorkerFault
 from edgerig_workload.learn import method
 from edgerig_workload.learn.context import Context, Questions
 from edgerig_workload.phases import Marks, ProcResidentSet
@@ -20,13 +21,19 @@ from edgerig_workload.tasks.spec import TaskSpec
 
 
 def scores(
-    document: dict[str, Any], folder: Path, data: Path, recorder: Any, out: Path
+    document: dict[str, Any],
+    folder: Path,
+    data: Path,
+    recorder: Any,
+    out: Path,
+    encoder: Path | None = None,
 ) -> list[dict[str, Any]]:
     parsed = trial.parse(document)
     torch.manual_seed(parsed.seed)
     loaded = models.load(folder, "auto", torch.device("cpu"))
     questions = Questions(TaskSpec.from_trial(parsed.task), load(data))
-    context = Context(parsed, loaded, questions, Marks(recorder, ProcResidentSet()), recorder, out)
+    marks = Marks(recorder, ProcResidentSet())
+    context = Context(parsed, loaded, questions, marks, recorder, out, encoder=encoder)
     evaluate(context, method(parsed.method.kind)(context))
     found: list[dict[str, Any]] = recorder.of("score")
     return found
@@ -79,6 +86,35 @@ def test_retrieved_items_are_counted_and_lengthen_the_prompt(
     assert all(after["tokens_in"] > before["tokens_in"] for before, after in zip(bare, personal, strict=True))
 
 
+@pytest.mark.parametrize("retriever", ["recency", "random", "dense", "half"])
+def test_every_retriever_puts_items_into_the_prompt(
+    trial_document: dict[str, Any],
+    llama_folder: Path,
+    bert_folder: Path,
+    data_file: Path,
+    recorder: Any,
+    tmp_path: Path,
+    retriever: str,
+) -> None:
+    parameters = {"k": 2, "retriever": retriever, "encoder": "bert"}
+    trial_document["method"] = {"kind": "rag", "parameters": parameters}
+
+    found = scores(trial_document, llama_folder, data_file, recorder, tmp_path, bert_folder)
+
+    assert [score["retrieved_count"] for score in found] == [2] * 4
+
+
+def test_search_by_meaning_without_an_encoder_is_a_missing_precondition(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    trial_document["method"] = {"kind": "rag", "parameters": {"retriever": "dense"}}
+
+    with pytest.raises(WorkerFault, match="name its folder as `encoder`") as caught:
+        scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert caught.value.failure_class == "precondition"
+
+
 def test_items_beyond_the_history_are_not_offered(
     trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
 ) -> None:
@@ -112,3 +148,11 @@ def test_batches_are_bounded_in_rows_and_tokens(length: int, rows: int) -> None:
 
     assert max(len(batch) for batch in found) == rows
     assert [place for batch in found for place in batch] == list(range(40))
+
+
+def test_corpus_metrics_are_told_beside_the_items(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert recorder.of("metric") == [{"name": "accuracy", "value": 0.0}, {"name": "macro_f1", "value": 0.0}]

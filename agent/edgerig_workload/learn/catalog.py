@@ -57,8 +57,20 @@ _TRAINING: dict[str, Rule] = {
     "max_tokens": _int(512, 8, 131_072, "longest training sample; a longer prompt loses its beginning"),
 }
 _RETRIEVAL: dict[str, Rule] = {
-    "retriever": _word(["bm25"], "how the history is searched"),
+    "retriever": _word(
+        ["bm25", "dense", "recency", "random", "half"],
+        "how the history is searched: shared words, meaning, newest first, by chance, or half by meaning and "
+        "half newest",
+    ),
     "k": _int(4, 1, 1000, "items put into the prompt at most"),
+    "encoder": {
+        "type": "string",
+        "default": "",
+        "summary": "for dense and half: a sentence encoder, named as models are; mean pooling",
+    },
+    "similarity": _word(
+        ["cosine", "dot"], "how vectors are compared: MiniLM encoders by cosine, Contriever by dot"
+    ),
 }
 # Weights of one Llama-shaped layer: q, o; k, v; gate, up, down.
 _ATTENTION = "2 * hidden * head_dim * (heads + kv_heads)"
@@ -204,6 +216,10 @@ def both(*kinds: str) -> list[str]:
 
 # Of methods alone; what does not go with a compressed base is added beside the compressions.
 EXCLUSIONS: list[dict[str, Any]] = [
+    {
+        "when": {"method.retriever": ["dense", "half"], "method.encoder": ""},
+        "reason": "a search by meaning needs a sentence encoder: give `encoder`",
+    },
     {
         "when": {"method.kind": both("prefix"), "method.gradient": "checkpointed"},
         "reason": "a layer that is computed twice drops the keys and values that stand before its input: "

@@ -52,6 +52,8 @@ class Context:
     events: Events
     out: Path
     meter: Meter | None = None
+    # Folder of a sentence encoder, for retrieval by meaning.
+    encoder: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edgerig.errors import EdgerigError, Problem
 from edgerig.v1.trial_pb2 import Model, Task
@@ -26,13 +27,26 @@ class Resolved:
     models: Mapping[str, Model]
     facts: Mapping[str, model_sources.Facts | None]
     tasks: Mapping[str, Task]
+    # Sentence encoders of methods that retrieve by meaning.
+    encoders: Mapping[str, Model] = field(default_factory=dict)
+
+    def encoder(self, method: Mapping[str, Any]) -> Model | None:
+        """Return the encoder of a level of the factor method, None for one that searches otherwise."""
+        if method.get("retriever") not in BY_MEANING:
+            return None
+        return self.encoders.get(method.get("encoder", ""))
 
     def blobs(self) -> frozenset[str]:
         """Return the sha256 of every file that trials refer to."""
-        files = [file for model in self.models.values() for file in model.files]
+        models = [*self.models.values(), *self.encoders.values()]
+        files = [file for model in models for file in model.files]
         return frozenset(
             [*(file.sha256 for file in files), *(task.data.sha256 for task in self.tasks.values())]
         )
+
+
+# Retrievers of the catalogue that need a sentence encoder.
+BY_MEANING = frozenset({"dense", "half"})
 
 
 class _NotNow(Exception):  # noqa: N818 - an answer, caught in `look`
@@ -56,6 +70,7 @@ class Sources:
     fetch: model_sources.Fetch | None = None
     found: dict[str, model_sources.FoundModel] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    found_encoders: dict[str, model_sources.FoundModel] = field(default_factory=dict)
 
     def look(
         self, study: Study, catalog: Catalog, document: Document, *, faulty: Collection[int], hub: bool
@@ -70,20 +85,39 @@ class Sources:
             hub: whether to look for models of the hub; a study that has
                 problems already is not worth a download.
         """
-        return [*self._models(study, document, hub), *self._tasks(study, catalog, document, faulty)]
+        return [
+            *self._models(study, document, hub),
+            *self._encoders(study, document, hub),
+            *self._tasks(study, catalog, document, faulty),
+        ]
+
+    def _encoders(self, study: Study, document: Document, hub: bool) -> list[Problem]:
+        fetch = self.fetch if hub else _not_now
+        problems = []
+        for index, entry in enumerate(study.factors.method):
+            value = (entry.__pydantic_extra__ or {}).get("encoder", "")
+            for name in value if isinstance(value, list) else [value]:
+                if not isinstance(name, str) or not name:
+                    continue
+                if error := self._model(name, fetch, self.found_encoders):
+                    place = document.place(("factors", "method", index, "encoder"))
+                    problems.append(Problem(place, error.message, error.hint))
+        return problems
 
     def _models(self, study: Study, document: Document, hub: bool) -> list[Problem]:
         fetch = self.fetch if hub else _not_now
         problems = []
         for index, name in enumerate(study.factors.model):
-            if error := self._model(name, fetch):
+            if error := self._model(name, fetch, self.found):
                 place = document.place(("factors", "model", index))
                 problems.append(Problem(place, error.message, error.hint))
         return problems
 
-    def _model(self, name: str, fetch: model_sources.Fetch | None) -> EdgerigError | None:
+    def _model(
+        self, name: str, fetch: model_sources.Fetch | None, found: dict[str, model_sources.FoundModel]
+    ) -> EdgerigError | None:
         try:
-            self.found[name] = model_sources.find(name, folder=self.folder, offline=self.offline, fetch=fetch)
+            found[name] = model_sources.find(name, folder=self.folder, offline=self.offline, fetch=fetch)
         except _NotNow:
             return None
         except EdgerigError as error:
@@ -132,7 +166,10 @@ class Sources:
         """
         published = {name: model_sources.publish(found, self.blobs) for name, found in self.found.items()}
         facts = {name: found.facts for name, found in self.found.items()}
-        return Resolved(published, facts, dict(self.tasks))
+        encoders = {
+            name: model_sources.publish(found, self.blobs) for name, found in self.found_encoders.items()
+        }
+        return Resolved(published, facts, dict(self.tasks), encoders)
 
 
 def _wanted(task: TaskEntry) -> task_sources.Wanted:

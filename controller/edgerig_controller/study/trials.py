@@ -39,10 +39,17 @@ def digest(trial: Trial) -> str:
 
 
 def of_cell(
-    index: int, factors: Mapping[str, Any], study: Study, model: Model, task: Task
+    index: int,
+    factors: Mapping[str, Any],
+    study: Study,
+    model: Model,
+    task: Task,
+    encoder: Model | None = None,
 ) -> Iterator[PlannedTrial]:
-    """Yield the trials of a cell, seed by seed."""
+    """Yield the trials of a cell, seed by seed; `encoder` is for those that retrieve by meaning."""
     trial = _trial(factors, study, model, task)
+    if encoder is not None:
+        trial.encoder.CopyFrom(encoder)
     # The JSON form is the slow part and differs only in two numbers from trial to trial.
     form = documents.to_json(trial)
     trial.factors.update(dict(factors))
