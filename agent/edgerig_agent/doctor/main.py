@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from edgerig.v1.trial_pb2 import PROTOCOL_STANDARD, Trial
-from edgerig_agent.doctor import sensors, system, worker
+from edgerig_agent.doctor import controller, sensors, system, worker
 from edgerig_agent.doctor.findings import Report, channel_lines
 from edgerig_agent.environment import read_environment
 from edgerig_agent.probes.base import places
@@ -39,12 +39,14 @@ def examine(root: str, home: Path, interpreter: str, *, scan_s: float = sensors.
     machine = f"{environment.machine}, {environment.cpu_count} processors, {memory_gib:.1f} GiB"
     found = [sensors.energy_section(channels, at), worker.section(interpreter, at, root)]
     found += system.sections(root, home, limits)
+    connection = controller.section(home)
+    found += [connection] if connection is not None else []
     return Report(f"{platform.node()}: {machine}", tuple(found), tuple(channels))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carries out the command; 0 = energy and worker are fine, 1 = something required is missing."""
-    home: Path = arguments.home
+    home: Path = arguments.home.resolve()
     if arguments.forget_idle_base:
         idle_base.forget(home)
     report = examine(

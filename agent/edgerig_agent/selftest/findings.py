@@ -68,8 +68,8 @@ class Findings:
             found.append(row.rstrip())
         for share in self.additivity:
             found += _wrapped(
-                f"{share.load}: {len(share.rails)} rails are {_percent(share.idle_share)} of {share.total} "
-                f"at rest, {_percent(share.response_share)} of its response"
+                f"{share.load}: rails ({len(share.rails)}) are {_percent(share.idle_share)} of "
+                f"{share.total} at rest, {_percent(share.response_share)} of its response"
             )
         for fit in self.meters:
             found += _wrapped(

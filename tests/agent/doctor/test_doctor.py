@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgerig_agent.cli import main
+from edgerig_agent.doctor import controller
 from edgerig_agent.doctor.findings import Finding, Report, Section
 from edgerig_agent.doctor.sensors import energy_section, scan
 from edgerig_agent.doctor.system import kernel_clock_status, memory, time_sync
@@ -270,3 +271,14 @@ def test_this_machine_is_looked_at_without_a_fault(
     assert code == (0 if document["ready"] else 1)
     worker = next(one for one in document["sections"] if one["name"] == "worker")
     assert worker["state"] != "missing", worker
+
+
+def test_an_enrolled_home_has_its_connection_looked_at(tmp_path: Path) -> None:
+    pytest.importorskip("grpc")
+    assert controller.section(tmp_path) is None
+    (tmp_path / "identity").mkdir()
+    found = controller.section(tmp_path)
+    assert found is not None
+    # A folder without a key is a fault; energy and worker do not depend on it.
+    assert (found.state, found.required) == ("missing", False)
+    assert "edgerig-agent enroll" in found.findings[-1].fix
