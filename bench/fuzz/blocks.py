@@ -24,7 +24,8 @@ from edgerig import documents
 from edgerig.errors import EdgerigError
 from edgerig.v1 import agent_service_pb2 as agents
 from edgerig.v1 import attempt_pb2, trial_pb2
-from edgerig_controller.fleet import inventory, labels
+from edgerig_controller.fleet import inventory
+from edgerig_controller.study import labels
 
 BLOCK = 5000
 _SLOW_SHARE = 0.002

@@ -86,10 +86,11 @@ def watch(context: Context, study: str) -> int:
 def wants_local(devices: DeviceSelector) -> bool:
     """Says whether the agent of this machine may run trials of a study."""
     from edgerig_controller.embedded import LOCAL_DEVICE
+    from edgerig_controller.fleet.schedule import matches
 
     if devices.names:
         return LOCAL_DEVICE in devices.names
-    return all(label == LOCAL_DEVICE for label in devices.labels)
+    return matches((), devices.labels, LOCAL_DEVICE, ())
 
 
 def _show_plan(context: Context, prepared: PreparedStudy, file: Path) -> None:

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgerig_controller.fleet.labels import holds
+from edgerig_controller.study.labels import holds
 
 
 @dataclass(frozen=True)

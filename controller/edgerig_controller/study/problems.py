@@ -16,6 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from edgerig.errors import Problem
+from edgerig_controller.study.labels import ExpressionError
+from edgerig_controller.study.labels import check as check_label
 from edgerig_controller.study.schema import describe, keys_at, node_at
 from edgerig_controller.study.spec import SEED_MOST, Study
 from edgerig_controller.study.yaml_source import Document, Path
@@ -150,6 +152,10 @@ def _problem(kind: str, path: Path, value: Any, document: Document) -> Problem:
     if kind == "missing":
         return Problem(document.place(path[:-1]), f"the key `{key}` is missing; expected {describe(node)}")
     found = _value_at(path, value)
+    if isinstance(found, str) and kind == "value_error" and path[:2] == ("devices", "labels"):
+        return Problem(
+            document.place(path), _label_problem(found), "write labels: [a, b] or labels: a and not b"
+        )
     if isinstance(found, str) and kind == "value_error":
         return Problem(
             document.place(path), f"expected bytes, such as 2147483648 or 2GiB, found {shown(found)}"
@@ -158,6 +164,14 @@ def _problem(kind: str, path: Path, value: Any, document: Document) -> Problem:
     hint = nearest(found, options) if options and isinstance(found, str) else ""
     named = f"`{_dotted(path)}`: " if path else ""
     return Problem(document.place(path), f"{named}expected {describe(node)}, found {shown(found)}", hint)
+
+
+def _label_problem(expression: str) -> str:
+    try:
+        check_label(expression)
+    except ExpressionError as error:
+        return f"{shown(expression)} is no expression of labels: {error}"
+    return f"{shown(expression)} is no expression of labels"
 
 
 def _dotted(path: Path) -> str:

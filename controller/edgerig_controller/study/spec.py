@@ -10,9 +10,11 @@ import itertools
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from edgerig_controller.study import presets
+from edgerig_controller.study.labels import MAX_CHARS
+from edgerig_controller.study.labels import check as check_label
 
 SCHEMA_VERSION = 1
 SEED_MOST = 2**31 - 1
@@ -121,12 +123,31 @@ HistoryLevel: TypeAlias = Annotated[
 ]
 
 
+def _expressions(value: Any) -> Any:
+    """Lets `orin and not nx` stand for a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    # What went through a validator of ours is no longer JSON: strict tuples want a tuple.
+    return tuple(value) if isinstance(value, list) else value
+
+
+LabelExpression: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_CHARS), AfterValidator(check_label)
+]
+
+
 class Devices(_Frozen):
     """Which devices may run the trials: by name, or by having all of the labels."""
 
     names: tuple[Name, ...] = Field(default=(), max_length=1000, description="Ids of enrolled devices.")
-    labels: tuple[Name, ...] = Field(
-        default=(), max_length=32, description="A device must carry all of them."
+    labels: Annotated[
+        tuple[LabelExpression, ...],
+        BeforeValidator(_expressions, json_schema_input_type=tuple[LabelExpression, ...] | LabelExpression),
+    ] = Field(
+        default=(),
+        max_length=32,
+        description="A device must carry all of them. One text alone, and each of the list, may be an "
+        "expression of `and`, `or`, `not` and brackets: `orin and not nx`.",
     )
 
 
@@ -207,6 +228,12 @@ class Factors(_Frozen):
         max_length=32,
         description="Power modes of the device (nvpmodel name or number, or platform profile), set for each "
         "attempt and put back; left out: as it is.",
+    )
+    train_samples: tuple[Annotated[int, Field(ge=1, le=_COUNT_MOST)], ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Samples after which training stops, instead of `budgets.train.samples`: a budget as a "
+        "factor. Methods that do not train stand at the largest.",
     )
 
 

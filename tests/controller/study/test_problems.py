@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edgerig_controller.study.problems import in_order, nearest, parse
 from edgerig_controller.study.yaml_source import read
 from tests.controller.study.building import STUDY
@@ -98,3 +100,13 @@ def test_a_file_that_is_no_mapping_is_refused() -> None:
 
 def test_a_suggestion_that_is_far_off_is_not_made() -> None:
     assert nearest("zzz", ["lora", "rag"]) == "known: lora, rag"
+
+
+@pytest.mark.parametrize("value", ['"orin and not nx"', "[orin, a or b]", "[local]"])
+def test_devices_are_asked_for_by_labels_or_expressions(value: str) -> None:
+    assert not problems(f"{STUDY}devices: {{labels: {value}}}\n")
+
+
+def test_an_expression_that_is_none_is_named_with_its_place() -> None:
+    found = problems(f'{STUDY}devices: {{labels: "orin and"}}\n')
+    assert any("is no expression of labels: a label is missing at the end" in line for line in found)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgerig_controller.fleet.labels import ExpressionError, check, holds
 from edgerig_controller.fleet.schedule import matches
+from edgerig_controller.study.labels import ExpressionError, check, holds
 
 
 @pytest.mark.parametrize(
