@@ -122,6 +122,8 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
     levels["history"] = ["all" if count == selectors.ALL else count for count in study.factors.history]
     if study.factors.power_mode:
         levels["power_mode"] = [*study.factors.power_mode]
+    if study.factors.train_samples:
+        levels["train_samples"] = [*study.factors.train_samples]
     count = math.prod(len(values) for values in levels.values())
     if count > CELLS or count * len(study.seeds) * study.repeats > TRIALS:
         message = (
@@ -132,7 +134,7 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
         return _Crossing(levels, Expansion((), (), ()), [*found, Problem(place, message, "split the study")])
     own = [Rule(entry.selector(), entry.reason, from_study=True) for entry in study.exclude]
     theirs = [Rule(entry.when, entry.reason, from_study=False) for entry in catalog.exclusions]
-    expansion = expand(levels, [*own, *theirs])
+    expansion = expand(levels, [*own, *theirs, *_untrained(study, catalog)])
     found += _exclusion_problems(own, expansion, levels, document)
     if not expansion.cells:
         place = document.place(("exclude",))
@@ -142,6 +144,17 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
     found += claims.check(study.claims, expansion.cells, metrics, catalog, document)
     found += canaries.check(study, expansion.cells, levels, document)
     return _Crossing(levels, expansion, found)
+
+
+def _untrained(study: Study, catalog: Catalog) -> list[Rule]:
+    """Runs methods that do not train at the largest budget alone, where they meet those that do."""
+    budgets = study.factors.train_samples
+    kinds = [name for name, kind in catalog.methods.items() if not kind.trains]
+    smaller = [budget for budget in budgets if budget != max(budgets)]
+    if not kinds or not smaller:
+        return []
+    reason = "the method does not train: one budget stands for all"
+    return [Rule({"method.kind": kinds, "train_samples": smaller}, reason, from_study=False)]
 
 
 def _exclusion_problems(
