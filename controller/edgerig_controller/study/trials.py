@@ -26,6 +26,7 @@ from edgerig.v1.trial_pb2 import (
 from edgerig_controller.study.prepared import PlannedTrial
 from edgerig_controller.study.selectors import ALL
 from edgerig_controller.study.spec import Study
+from edgerig_controller.study.spec import TrainBudget as TrainLimits
 
 TRIAL_SCHEMA = 1
 
@@ -75,7 +76,7 @@ def _trial(factors: Mapping[str, Any], study: Study, model: Model, task: Task) -
         compression=_choice(factors["compression"]),
         history=ALL if history == "all" else history,
         budgets=Budgets(
-            train=TrainBudget(**train.model_dump()),
+            train=TrainBudget(**_train(train, factors)),
             attempt=AttemptBudget(duration_s=attempt.duration_s, memory_bytes=attempt.memory),
         ),
         inference=Inference(**study.inference.model_dump()),
@@ -90,6 +91,11 @@ def _trial(factors: Mapping[str, Any], study: Study, model: Model, task: Task) -
     if overrides.ByteSize():
         trial.protocol_overrides.CopyFrom(overrides)
     return trial
+
+
+def _train(budget: TrainLimits, factors: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the stop rules of training; a budget that is a factor takes the place of the samples."""
+    return {**budget.model_dump(), "samples": factors.get("train_samples", budget.samples)}
 
 
 def _copied(trial: Trial) -> Trial:
