@@ -38,6 +38,8 @@ def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
     problems += _repeated(enumerate(study.seeds), ("seeds",), "seed", document)
     problems += _repeated(enumerate(study.factors.model), ("factors", "model"), "model", document)
     problems += _repeated(enumerate(study.factors.history), ("factors", "history"), "history", document)
+    budgets = study.factors.train_samples
+    problems += _repeated(enumerate(budgets), ("factors", "train_samples"), "budget", document)
     modes = study.factors.power_mode
     problems += _repeated(enumerate(modes), ("factors", "power_mode"), "power mode", document)
     return problems
@@ -109,7 +111,8 @@ def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem
     if train.held_out_share and not train.patience_points:
         place = document.key_place(("budgets", "train", "held_out_share"))
         problems.append(Problem(place, "nothing is held out without `patience_points`", "remove it"))
-    limited = any((train.samples, train.tokens, train.steps, train.duration_s, train.energy_j))
+    limits = (train.samples, train.tokens, train.steps, train.duration_s, train.energy_j)
+    limited = any((*limits, study.factors.train_samples))
     trained = [
         name
         for entry in study.factors.method
