@@ -80,7 +80,7 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
     ordered = tuple(sorted(_once(studies), key=lambda data: (data.study.name, data.study.study_id)))
     runs, notices = collect(ordered)
     settings = _differing_settings(ordered)
-    factors_of = {run.trial_id: {**run.factors, **settings.get(run.study_id, {})} for run in runs}
+    factors_of = {run.trial_id: {**settings.get(run.study_id, {}), **run.factors} for run in runs}
     config_of, factors = _configurations(runs, factors_of)
     figures = tables([run for run in runs if run.status == "ok"], config_of)
     boundary, mixed = comparable(figures)
