@@ -22,6 +22,7 @@ from edgerig.v1.device_pb2 import Accelerator, DeviceFacts, Sensor, WorkerRuntim
 from edgerig.version import VERSION
 from edgerig.words import number
 from edgerig_agent.attempt_files import boot_id
+from edgerig_agent.board import l4t_release, serial_number
 from edgerig_agent.environment import Environment, read_environment
 from edgerig_agent.probes.base import CURRENT_A, POWER_W, Channel, places
 from edgerig_agent.probes.families import discover
@@ -59,6 +60,8 @@ def collect(interpreter: str, root: str = "/") -> DeviceFacts:
         power_mode=environment.power_mode,
         disk_free_bytes=_disk_free_bytes(),
         environment_digest=environment.digest(),
+        serial_number=serial_number(root),
+        l4t_release=l4t_release(root),
     )
     facts.accelerators.extend(
         Accelerator(name=gpu.name, memory_bytes=gpu.memory_bytes, driver=gpu.driver)
