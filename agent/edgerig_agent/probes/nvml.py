@@ -9,11 +9,12 @@ some boards (zeus #181: 187 J against 327 J).
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgerig_agent.probes import nvml_queries
 from edgerig_agent.probes.base import ENERGY_J, POWER_W, Channel, Places, Probe, file_exists
-from edgerig_agent.probes.nvml_queries import Query
+
+if TYPE_CHECKING:
+    from edgerig_agent.probes.nvml_queries import Query
 
 _MILLI = 1e-3
 # The driver renews power and energy every 20 to 100 ms.
@@ -57,6 +58,10 @@ def discover(at: Places) -> list[Probe]:
     """Finds the GPUs that the driver shows."""
     if not driver_present(at):
         return []
+    # Where there is no driver the sampler has no use for these 0.1 MB.
+    from edgerig_agent.probes import nvml_queries
+    from edgerig_agent.probes.nvml_queries import Query
+
     library, reason = load_library()
     if library is None:
         channels = [
