@@ -7,7 +7,7 @@ fewer requests the largest observation lies below it too often.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, exp, log
 
 CONFIDENCE = 0.95
 
@@ -58,3 +58,25 @@ def median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
         best = rank
         term = term * (count - rank) // (rank + 1)
     return None if best is None else (ordered[best], ordered[count - 1 - best])
+
+
+def mlperf_percentile(ordered: Sequence[float], share: float, confidence: float = 0.99) -> float | None:
+    """Returns MLPerf's estimate of a percentile of sorted latencies, None with too few of them.
+
+    With n queries the t largest are above the percentile at this confidence if the
+    binomial probability of at most t such queries, Bin(n, 1 - share), is at most
+    1 - confidence; the estimate is the t-th largest for the greatest such t, and
+    there must be one (loadgen, early_stopping.cc and results.cc). p90 needs 64
+    queries and p99 662. For results in MLPerf's layout only: our own percentiles
+    are not upper bounds.
+    """
+    count = len(ordered)
+    # Logarithms: 0.99 to the power of a million is below any float.
+    log_term, tail, best = count * log(share) if count else 0.0, 0.0, 0
+    for above in range(count):
+        tail += exp(log_term)
+        if tail > 1.0 - confidence:
+            break
+        best = above
+        log_term += log((count - above) / (above + 1) * (1.0 - share) / share)
+    return ordered[count - best] if best else None

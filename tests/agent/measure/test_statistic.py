@@ -4,7 +4,13 @@ import random
 
 import pytest
 
-from edgerig_agent.measure.statistic import fewest_requests, is_admissible, median_interval, percentile
+from edgerig_agent.measure.statistic import (
+    fewest_requests,
+    is_admissible,
+    median_interval,
+    mlperf_percentile,
+    percentile,
+)
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.50, 6), (0.90, 29), (0.95, 59), (0.99, 299)])
@@ -45,3 +51,15 @@ def test_the_interval_holds_the_median_in_95_of_100_runs() -> None:
 def test_an_interval_of_many_values_is_found() -> None:
     low, high = median_interval([float(value) for value in range(5000)]) or (0.0, 0.0)
     assert 2400 < low < 2500 < high < 2600
+
+
+@pytest.mark.parametrize(("share", "fewest"), [(0.90, 64), (0.99, 662)])
+def test_mlperfs_rule_needs_the_counts_of_its_configuration(share: float, fewest: int) -> None:
+    assert mlperf_percentile(list(range(fewest - 1)), share) is None
+    assert mlperf_percentile(list(range(fewest)), share) == fewest - 1
+
+
+def test_mlperfs_estimate_is_an_upper_bound_that_comes_down_with_more_queries() -> None:
+    ranks = [mlperf_percentile([index / count for index in range(count)], 0.9) for count in (64, 640, 64_000)]
+    assert ranks[0] > ranks[1] > ranks[2] > 0.9
+    assert ranks[2] < 0.905
