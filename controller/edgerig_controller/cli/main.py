@@ -74,6 +74,7 @@ COMMANDS: dict[str, Entry] = {
     "person": _entry("person", "person", "Let people in, with a role."),
     "join": _entry("person", "join", "Use a controller on another machine."),
     "audit": _entry("audit", "audit", "Show who changed what, and who was refused."),
+    "simulate": _entry("simulate", "simulate", "Run simulated devices, to try and to test a fleet."),
     "model": _entry("model", "model", "Convert models."),
     "task": _entry("task", "task", "Check and make task data."),
     "version": _entry("version", "version", "Print the versions."),

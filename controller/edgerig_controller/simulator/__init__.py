@@ -1,0 +1,1 @@
+"""Simulated devices: the real protocol over real mTLS, with scripted work instead of models."""
