@@ -262,6 +262,8 @@ def _finish(context: Context, study_id: str, facts: dict[str, Any]) -> int:
     summary.show(context.out, report)
     context.out.text()
     context.out.text(f"Report: {files.html}")
+    if report.claims:
+        context.out.note(f"Next: {context.again(f'edgerig guide {report.name}')}, for verdicts on its claims")
     code = summary.exit_code(report)
     context.out.document(
         {
