@@ -11,6 +11,8 @@ from edgerig.v1.attempt_pb2 import (
     BOUNDARY_RAIL,
     BOUNDARY_RAILS_SUM,
     PHASE_DECODE,
+    PHASE_IDLE_POST,
+    PHASE_IDLE_RESIDENT,
     PHASE_INFERENCE,
     PHASE_LOAD,
     PHASE_TRAIN,
@@ -21,7 +23,7 @@ from edgerig.v1.attempt_pb2 import (
 from edgerig_agent.measure.events import WorkerReport, collect
 from edgerig_agent.measure.idle import idle_power
 from edgerig_agent.measure.power import energy_figures as figures_of
-from edgerig_agent.measure.power import why_no_total
+from edgerig_agent.measure.power import idle_figures, why_no_total
 from edgerig_agent.measure.sources import PowerSource, power_sources
 from edgerig_agent.measure.trace import Field, Trace
 from edgerig_agent.probes.base import UNREAD
@@ -209,3 +211,95 @@ def test_rails_without_a_total_say_that_they_do_not_add_up() -> None:
         {"source": "ina3221:1:VDD_GPU", "quantity": "current_a", "boundary": "rail", "unavailable_reason": ""}
     ]
     assert "add up to no known total" in why_no_total(channels, "A")
+
+
+def idled(resident_ma: int, work_ma: int, post_ma: int) -> tuple[list[PowerSource], WorkerReport]:
+    """Five seconds each of resident idle, inference and idle after it, at 5 V."""
+    columns = rail("VDD_IN", "module_in", 5000, 0)
+    for index, t in enumerate(TICKS):
+        columns[0][1][index] = resident_ma if t < 5 * S else work_ma if t < 10 * S else post_ma
+    windows = [
+        (PHASE_IDLE_RESIDENT, 0, 5 * S),
+        (PHASE_INFERENCE, 5 * S, 10 * S),
+        (PHASE_IDLE_POST, 10 * S, 15 * S),
+    ]
+    events = [WorkerEvent(phase=interval(phase, begin, end)) for phase, begin, end in windows]
+    return power_sources([trace("ina3221", columns)]), collect(events)
+
+
+def test_net_energy_takes_off_the_mean_of_the_idles_before_and_after() -> None:
+    sources, report = idled(1000, 3000, 1040)
+    figures = energy_figures(sources, report, PHASE_INFERENCE, ())
+    net = find(figures, "energy_net_j", "sum")
+    assert net.value == pytest.approx(5 * (15.0 - 5.1), rel=0.002)
+    assert find(figures, "energy_j", "sum").value == pytest.approx(75.0, rel=0.002)
+    assert "idle_drift" not in net.flags
+
+
+def test_idles_that_differ_by_more_than_five_percent_have_drifted() -> None:
+    sources, report = idled(1000, 3000, 1060)
+    net = find(energy_figures(sources, report, PHASE_INFERENCE, ()), "energy_net_j", "sum")
+    assert list(net.flags) == ["idle_drift"]
+    (idle,) = idle_figures(sources, [idle_power(sources[0], report)], ())
+    assert idle.value == pytest.approx(5.15, rel=0.001) and list(idle.flags) == ["idle_drift"]
+
+
+def test_without_an_idle_window_net_energy_is_unavailable() -> None:
+    sources = power_sources([trace("ina3221", rail("VDD_IN", "module_in", 5000, 2000))])
+    figures = energy_figures(sources, phase_of(PHASE_LOAD, 2 * S, 7 * S), PHASE_LOAD, ())
+    net = find(figures, "energy_net_j", "sum")
+    assert not net.HasField("value") and "idle" in net.unavailable_reason
+
+
+def test_the_99th_percentile_of_power_states_its_bandwidth() -> None:
+    columns = rail("VDD_IN", "module_in", 5000, 2000)
+    for index in range(300, 310):
+        columns[0][1][index] = 6000
+    sources = power_sources([trace("ina3221", columns)])
+    figures = energy_figures(sources, phase_of(PHASE_LOAD, 2 * S, 7 * S), PHASE_LOAD, ())
+    high = find(figures, "power_p99_w", "p99")
+    assert high.value == pytest.approx(30.0)
+    assert high.bandwidth_hz == pytest.approx(50.0)
+
+
+def test_a_percentile_of_power_needs_its_samples() -> None:
+    sources = power_sources([trace("ina3221", rail("VDD_IN", "module_in", 5000, 2000))])
+    figures = energy_figures(sources, phase_of(PHASE_LOAD, 2 * S, 4 * S), PHASE_LOAD, ())
+    high = find(figures, "power_p99_w", "p99")
+    assert not high.HasField("value") and high.unavailable_reason.startswith("too_few_samples: 20")
+
+
+def test_a_counter_has_no_percentile_of_power() -> None:
+    field = Field("rapl:package-0:energy_j", "energy_j", 1e-6, "rapl:package-0", "cpu_pkg", 10**9)
+    sources = power_sources([trace("rapl", [(field, [t // 100 for t in TICKS])])])
+    figures = energy_figures(sources, phase_of(PHASE_LOAD, 2 * S, 8 * S), PHASE_LOAD, ())
+    assert "no power" in find(figures, "power_p99_w", "p99").unavailable_reason
+
+
+def test_every_energy_has_an_interval_and_what_it_is_made_of() -> None:
+    sources = power_sources([trace("ina3221", rail("VDD_IN", "module_in", 5000, 2000))])
+    figures = energy_figures(sources, phase_of(PHASE_LOAD, 2 * S, 7 * S), PHASE_LOAD, ())
+    energy = find(figures, "energy_j", "sum")
+    # Nothing is known of the shunt, so the interval is that of the other parts, and says so.
+    assert energy.interval_kind == "u95_partial"
+    assert [part.name for part in energy.uncertainty] == ["gain", "offset", "alias", "edge"]
+    assert not energy.uncertainty[1].HasField("standard") and energy.uncertainty[1].unknown_reason
+    reach = 2 * energy.uncertainty[0].standard
+    assert (energy.low, energy.high) == (pytest.approx(50.0 - reach), pytest.approx(50.0 + reach))
+    # Mean power is energy over time, and so is its uncertainty.
+    mean = find(figures, "power_mean_w", "mean")
+    assert mean.high - mean.value == pytest.approx(reach / 5.0)
+
+
+def test_energy_per_step_and_energy_times_time() -> None:
+    sources = power_sources([trace("ina3221", rail("VDD_IN", "module_in", 5000, 2000))])
+    report = collect(
+        [
+            WorkerEvent(phase=interval(PHASE_TRAIN, S, 3 * S)),
+            WorkerEvent(train_step=step(0, S, S)),
+            WorkerEvent(train_step=step(1, 2 * S, S)),
+        ]
+    )
+    figures = energy_figures(sources, report, PHASE_TRAIN, ())
+    assert find(figures, "j_per_train_step", "ratio").value == pytest.approx(10.0)
+    assert find(figures, "edp_js", "product").value == pytest.approx(40.0)
