@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -54,6 +55,44 @@ def test_tables_of_another_shape_are_a_data_error(tmp_path: Path) -> None:
     export(study_data(), "parquet", tmp_path)
     document = json.loads((tmp_path / "study.json").read_text())
     document["study"]["nonsense"] = 1
+    (tmp_path / "study.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="do not fit together"):
+        exported.read(tmp_path)
+
+
+def test_columns_of_another_type_are_named(tmp_path: Path) -> None:
+    export(study_data(), "parquet", tmp_path)
+    scores = pq.read_table(tmp_path / "scores.parquet")
+    at = scores.column_names.index("score")
+    text = scores.set_column(at, "score", scores["score"].cast("string"))
+    pq.write_table(text, tmp_path / "scores.parquet")
+    with pytest.raises(DataError, match="another type: score"):
+        exported.read(tmp_path)
+
+
+def test_a_score_that_is_missing_is_no_number(tmp_path: Path) -> None:
+    data = study_data()
+    rows = (dataclasses.replace(data.scores[0], score=None), *data.scores[1:])  # type: ignore[arg-type]
+    export(dataclasses.replace(data, scores=rows), "parquet", tmp_path)
+    assert math.isnan(exported.read(tmp_path).scores[0].score)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("claims", ["x"]),
+        ("resolved", []),
+        ("digest", 5),
+        ("cells", []),
+        ("trials", [{}]),
+        ("devices", None),
+        ("histories", {"lamp-2": 5}),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_a_data_error(tmp_path: Path, part: str, value: object) -> None:
+    export(study_data(), "parquet", tmp_path)
+    document = json.loads((tmp_path / "study.json").read_text())
+    (document["study"] if part in document["study"] else document)[part] = value
     (tmp_path / "study.json").write_text(json.dumps(document))
     with pytest.raises(DataError, match="do not fit together"):
         exported.read(tmp_path)
