@@ -99,6 +99,62 @@ def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(T5ForConditionalGeneration(config), tmp_path_factory.mktemp("t5"))
 
 
+def _sentence_pieces() -> Any:
+    """A tokenizer like T5's: pieces of words, line breaks lost, an end token behind every text."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Replace("\n", " ")
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=120,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        initial_alphabet=list("abcdefghijklmnopqrstuvwxyz.,:[]?"),
+        show_progress=False,
+    )
+    texts = [
+        "Which tag does this movie relate to? tags: [comedy, action] description: a film of robots, trains"
+    ]
+    tokenizer.train_from_iterator(texts * 4, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        model_max_length=256,
+    )
+
+
+@pytest.fixture(scope="session")
+def t5_pieces_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A T5 of random parameters with a tokenizer of sentence pieces."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(7)
+    tokenizer = _sentence_pieces()
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=48,
+        d_kv=12,
+        d_ff=96,
+        num_layers=2,
+        num_heads=4,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    folder = tmp_path_factory.mktemp("t5-pieces")
+    T5ForConditionalGeneration(config).save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of random parameters, as the smallest sentence encoder."""

@@ -32,6 +32,7 @@ def scores(
     torch.manual_seed(parsed.seed)
     loaded = models.load(folder, "auto", torch.device("cpu"))
     questions = Questions(TaskSpec.from_trial(parsed.task), load(data))
+    questions = questions.for_model(encoder_decoder=loaded.encoder_decoder)
     marks = Marks(recorder, ProcResidentSet())
     context = Context(parsed, loaded, questions, marks, recorder, out, encoder=encoder)
     evaluate(context, method(parsed.method.kind)(context))
@@ -48,6 +49,19 @@ def test_model_that_was_trained_on_the_answers_scores_full(
     trial_document["task"]["answer_tokens"] = 12
 
     found = scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert [score["score"] for score in found] == [1.0] * 4, found
+
+
+def test_encoder_decoder_that_was_trained_on_the_answers_scores_full(
+    trial_document: dict[str, Any], t5_pieces_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    """With published prompts and pieces that know no line break: the answer ends at the end token."""
+    trial_document["task"] |= {"prompt": "lamp-2-published", "answer_tokens": 12}
+    trial_document["method"] = {"kind": "full", "parameters": {"lr": 6e-3}}
+    trial_document["budgets"]["train"] = {"steps": 90}
+
+    found = scores(trial_document, t5_pieces_folder, data_file, recorder, tmp_path)
 
     assert [score["score"] for score in found] == [1.0] * 4, found
 

@@ -11,6 +11,9 @@ from typing import Any
 
 Rule = dict[str, Any]
 
+# Kinds of model that a method works with; tests hold every method against each of them.
+ARCHITECTURES = ("causal", "encoder-decoder")
+
 # What kinds begin with that put retrieved items into the prompts of a trained model.
 RETRIEVING = "rag-"
 
@@ -84,6 +87,7 @@ def _method(summary: str, parameters: dict[str, Rule], *, retrieves: bool = Fals
         "retrieves": retrieves,
         "needs_model": True,
         "requires": [],
+        "architectures": list(ARCHITECTURES),
         "parameters": parameters,
         "trainable": "0",
     }
@@ -98,6 +102,7 @@ def _training(
         "retrieves": False,
         "needs_model": True,
         "requires": requires,
+        "architectures": list(ARCHITECTURES),
         "parameters": {**parameters, **_GRADIENTS, **_TRAINING},
         # Exact for Llama-shaped models.
         "trainable": trainable,
@@ -165,7 +170,7 @@ _TRAINED: dict[str, dict[str, Any]] = {
         ["peft"],
     ),
     "prefix": _training(
-        "keys and values before those of every layer learn (prefix tuning); for causal models",
+        "keys and values before those of every layer learn (prefix tuning)",
         {
             "tokens": _int(20, 1, 4096, "virtual tokens; they take room in the context"),
             "init": _word(

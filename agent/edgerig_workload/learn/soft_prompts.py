@@ -68,18 +68,14 @@ def prompt(loaded: Loaded, *, tokens: int, init: str, text: str) -> TrainableSet
 def prefix(loaded: Loaded, *, tokens: int, init: str) -> TrainableSet:
     """Put `tokens` learnt keys and values before those of every layer (prefix tuning, arXiv 2101.00190).
 
+    An encoder-decoder gets them in the self-attention of its decoder, as in peft; there they
+    take no room from the prompt.
+
     Args:
         tokens: how many; they take their room from the context.
         init: `activations` begins with what tokens drawn at random leave in the cache
             (as the MeZO authors do), `random` with N(0, 1).
-
-    Raises:
-        WorkerFault: of class bad_model, for an encoder-decoder.
     """
-    if loaded.encoder_decoder:
-        raise WorkerFault(
-            "bad_model", "prefix tuning is for causal models here; use prompt or lora with an encoder-decoder"
-        )
     drawn = _activations(loaded, tokens) if init == "activations" else None
     adapted = get_peft_model(
         loaded.model, PrefixTuningConfig(task_type=task_type(loaded), num_virtual_tokens=tokens)
@@ -91,8 +87,9 @@ def prefix(loaded: Loaded, *, tokens: int, init: str) -> TrainableSet:
     def cache(rows: int) -> Any:
         return adapted.get_prompt(batch_size=rows)
 
-    loaded.model.register_forward_pre_hook(_prefix_hook(cache, tokens), with_kwargs=True)
-    return _installed(loaded, adapted, tokens)
+    hook = _decoder_hook(cache, tokens) if loaded.encoder_decoder else _prefix_hook(cache, tokens)
+    loaded.model.register_forward_pre_hook(hook, with_kwargs=True)
+    return _installed(loaded, adapted, 0 if loaded.encoder_decoder else tokens)
 
 
 def _installed(loaded: Loaded, adapted: Any, tokens: int) -> TrainableSet:
@@ -115,7 +112,11 @@ def _activations(loaded: Loaded, tokens: int) -> torch.Tensor:
     """Returns cached keys and values of random tokens, one row a token, as peft lays them out."""
     ids = _drawn_ids(loaded.model.get_input_embeddings(), tokens).to(loaded.device)[None]
     with torch.no_grad():
-        layers = loaded.model(input_ids=ids, use_cache=True).past_key_values.layers
+        if loaded.encoder_decoder:
+            made = loaded.model(input_ids=ids, decoder_input_ids=ids, use_cache=True).past_key_values
+            layers = made.self_attention_cache.layers
+        else:
+            layers = loaded.model(input_ids=ids, use_cache=True).past_key_values.layers
     # Each is (1, heads, tokens, head size); a row is layer by layer its key, then its value.
     rows = [part[0].transpose(0, 1).flatten(1) for layer in layers for part in (layer.keys, layer.values)]
     return torch.cat(rows, dim=1)
@@ -151,6 +152,20 @@ def _prefix_hook(cache: Callable[[int], Any], tokens: int) -> Any:
         changed = _moved(inputs, tokens)
         if _begins(inputs):
             changed["past_key_values"] = cache(len(inputs["input_ids"]))
+        return args, changed
+
+    return hook
+
+
+def _decoder_hook(cache: Callable[[int], Any], tokens: int) -> Any:
+    def hook(_module: Any, args: tuple[Any, ...], inputs: Inputs) -> tuple[tuple[Any, ...], Inputs]:
+        changed = dict(inputs)
+        mask = changed.get("decoder_attention_mask")
+        if mask is not None:
+            changed["decoder_attention_mask"] = _before(mask, tokens, 1)
+        if _begins(inputs):
+            encoded = inputs.get("encoder_outputs")
+            changed["past_key_values"] = cache(len(inputs["input_ids"] if encoded is None else encoded[0]))
         return args, changed
 
     return hook
