@@ -11,13 +11,21 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import hypot
 from statistics import fmean, median
 
 from edgerig_agent.measure.accuracy import Accuracy, accuracy_of, together
 from edgerig_agent.measure.energy import Curve, Integral, Window, counter_curve, power_curve
 from edgerig_agent.measure.faults import COUNTER_RESET, FLAG_OF, Fault, find_faults, readable
 from edgerig_agent.measure.trace import Field, Trace
-from edgerig_agent.probes.base import CURRENT_A, ENERGY_J, LAST_UNREAD, POWER_W, VOLTAGE_V
+from edgerig_agent.probes.base import (
+    CURRENT_A,
+    ENERGY_J,
+    LAST_UNREAD,
+    POWER_W,
+    STAMP_UNCERTAINTY_S,
+    VOLTAGE_V,
+)
 from edgerig_agent.probes.rails import rails_of_total
 
 # A counter that steps every 100 ms needs 50 steps for an edge error below 2 %.
@@ -170,9 +178,8 @@ def _counter_source(trace: Trace, field: Field, work: Sequence[Window]) -> Power
     unbelieved = [fault.window for fault in faults]
     curve = counter_curve(times, raws, field.wrap_raw, field.scale, unbelieved)
     accuracy = accuracy_of(field.source, field.shunt_ohm, 0.0)
-    return PowerSource(
-        field.source, field.boundary, "counter_difference", curve, accuracy, curve.interval_ns, faults
-    )
+    update_ns = hypot(curve.interval_ns, _stamp_ns(trace))
+    return PowerSource(field.source, field.boundary, "counter_difference", curve, accuracy, update_ns, faults)
 
 
 def _reading_source(trace: Trace, field: Field, work: Sequence[Window], bus_v: float) -> PowerSource:
@@ -185,6 +192,7 @@ def _reading_source(trace: Trace, field: Field, work: Sequence[Window], bus_v: f
     curve = power_curve(times, watts)
     accuracy = accuracy_of(field.source, field.shunt_ohm, bus_v)
     update_ns = max(_update_ns(times, watts, curve), field.update_interval_ns)
+    update_ns = hypot(update_ns, _stamp_ns(trace))
     return PowerSource(field.source, field.boundary, "trapezoid", curve, accuracy, update_ns, faults)
 
 
@@ -198,6 +206,17 @@ def _update_ns(times_ns: Sequence[int], values: Sequence[float], curve: Curve) -
     if len(changes) < _FEWEST_CHANGES:
         return curve.interval_ns
     return max(curve.interval_ns, float(median(two - one for one, two in pairwise(changes))))
+
+
+def _stamp_ns(trace: Trace) -> float:
+    """Returns the width of the interval that a meter's reading happened in, 0 for sensors of this board.
+
+    It places an edge as badly as an update period of that length.
+    """
+    for field in trace.fields:
+        if field.unit == STAMP_UNCERTAINTY_S:
+            return 2e9 * _middle(trace, field)
+    return 0.0
 
 
 def _bus_v(traces: Sequence[Trace], source: str) -> float:

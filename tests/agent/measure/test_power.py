@@ -303,3 +303,10 @@ def test_energy_per_step_and_energy_times_time() -> None:
     figures = energy_figures(sources, report, PHASE_TRAIN, ())
     assert find(figures, "j_per_train_step", "ratio").value == pytest.approx(10.0)
     assert find(figures, "edp_js", "product").value == pytest.approx(40.0)
+
+
+def test_how_long_a_meter_took_to_answer_widens_its_edges() -> None:
+    power = Field("p", "power_w", 1.0, "meter:wall", "wall_ac", 0)
+    stamp = Field("s", "stamp_uncertainty_s", 1e-9, "meter:wall", "", 0)
+    (source,) = power_sources([trace("meter-wall", [(power, constant(10)), (stamp, constant(20 * MS))])])
+    assert source.update_ns == pytest.approx((40**2 + 10**2) ** 0.5 * MS)
