@@ -60,7 +60,24 @@ def left_out(data: StudyData, claims: Sequence[Claim]) -> tuple[LeftOut, ...]:
     precision = data.study.resolved.get("precision")
     if precision:
         found = {entry.trial_id: entry for entry in _by_precision(data, precision)} | found
-    return tuple(found[key] for key in sorted(found))
+    needed = _watched(data, found)
+    return tuple(found[key] for key in sorted(found) if key not in needed)
+
+
+def _watched(data: StudyData, found: Mapping[str, LeftOut]) -> frozenset[str]:
+    """Returns the canary's trials in blocks that go on: without them nobody sees the device drift there."""
+    canary = data.study.resolved.get("canary_cell")
+    waiting = [trial for trial in data.trials if trial.state in OPEN_STATES]
+    going_on = {
+        (trial.seed, trial.repeat)
+        for trial in waiting
+        if trial.cell_index != canary and trial.trial_id not in found
+    }
+    return frozenset(
+        trial.trial_id
+        for trial in waiting
+        if trial.cell_index == canary and (trial.seed, trial.repeat) in going_on
+    )
 
 
 def decision(data: StudyData, claims: Sequence[Claim]) -> Decision | None:

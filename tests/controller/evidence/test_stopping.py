@@ -187,3 +187,18 @@ def test_further_repeats_of_a_precise_cell_are_left_out() -> None:
 
 def test_a_cell_that_varies_more_repeats_on() -> None:
     assert out(repeated(0.05)) == ()
+
+
+def test_the_canary_runs_as_long_as_anything_of_its_block_does() -> None:
+    precise = repeated(0.01)
+    canary = precise.trials[0].cell_index
+    resolved = {**precise.study.resolved, "canary_cell": canary}
+    watched = replace(precise, study=replace(precise.study, resolved=resolved))
+    # Nothing else waits: the canary alone shows nothing.
+    assert [entry.trial_id[-1] for entry in out(watched)] == ["4", "5"]
+    other = [
+        replace(trial, trial_id="other", cell_index=canary + 1)
+        for trial in watched.trials
+        if trial.repeat == 4
+    ]
+    assert [entry.trial_id[-1] for entry in out(replace(watched, trials=(*watched.trials, *other)))] == ["5"]
