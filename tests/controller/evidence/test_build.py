@@ -196,3 +196,15 @@ def test_profiles_are_counted_per_user(tmp_path: Path) -> None:
     (tmp_path / "task.jsonl").write_text(text + "no json\n")
     assert histories(tmp_path / "task.jsonl") == {}
     assert histories(tmp_path / "none.jsonl") == {}
+
+
+def test_a_factor_of_a_cell_beats_the_setting_of_its_study() -> None:
+    data = study("a")
+    cells = tuple(
+        dataclasses.replace(cell, factors=cell.factors | {"train_samples": 7}) for cell in data.cells
+    )
+    other = study("b", steps=90)
+    resolved = other.study.resolved | {"budgets": {"train": {"steps": 90, "samples": 5}, "attempt": {}}}
+    other = dataclasses.replace(other, study=dataclasses.replace(other.study, resolved=resolved))
+    found = build([dataclasses.replace(data, cells=cells), other])
+    assert {config.factors["train_samples"] for config in found.records.configs} == {5, 7}

@@ -247,6 +247,13 @@ def _name(config: Config, title: str) -> str:
     history = config.factors.get("history")
     if history is not None and title != "History":
         words.append(f"n={history}")
+    others = set(config.factors) - {"model", "method", "compression", "history"}
+    is_budget = title.startswith("Training")
+    words += [
+        f"{name}={config.factors[name]}"
+        for name in sorted(others)
+        if not (is_budget and (name.startswith(BUDGET) or name == BUDGET_FACTOR))
+    ]
     return " ".join(words)
 
 

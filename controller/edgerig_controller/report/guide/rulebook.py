@@ -22,6 +22,7 @@ from edgerig_controller.report.guide.model import Amount, RuleSection
 
 # `history: all` as a feature: more than any amount that a study can name.
 ALL = 1e6
+USUAL = {"model", "method", "compression", "history"}
 
 
 def rules(evidence: Evidence) -> RuleSection:
@@ -83,7 +84,11 @@ def _rows(evidence: Evidence) -> tuple[list[_Row], tuple[str, ...]]:
 def _action(config: Config) -> str:
     parts = [str(config.factors.get("model", "")), factor_words(config.factors.get("method", ""))]
     compression = factor_words(config.factors.get("compression") or {"kind": "none"})
-    return " ".join(parts if compression == "none" else [*parts, compression])
+    parts += [] if compression == "none" else [compression]
+    # Whatever else a study varies is part of what can be done.
+    return " ".join(
+        [*parts, *(f"{name}={config.factors[name]}" for name in sorted(set(config.factors) - USUAL))]
+    )
 
 
 def _history(config: Config) -> float:
