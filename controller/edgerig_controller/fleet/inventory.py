@@ -22,6 +22,8 @@ from edgerig_controller.study.problems import nearest
 from edgerig_controller.study.yaml_source import Document, Path, read
 
 PREFIX = "edgerig_"
+# Variables of the playbook that installs agents, and what `inventory list` adds.
+_NOT_OURS = (f"{PREFIX}install_", f"{PREFIX}observed")
 _GROUP_KEYS = ("hosts", "vars", "children")
 _MAX_DEVICES = 10_000
 _TEXT_MAX_CHARS = 200
@@ -250,7 +252,7 @@ def _declared(host: _Host, document: Document, problems: list[Problem]) -> Decla
     address = host.variables.get("ansible_host", ("", ()))[0]
     device.address = str(address)[:_TEXT_MAX_CHARS]
     for name, (value, path) in host.variables.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name.startswith(_NOT_OURS):
             continue
         kind = _FIELDS.get(name.removeprefix(PREFIX))
         if kind is None:
