@@ -14,45 +14,46 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 
 from edgerig_agent.measure.sampler import Schedule
 from edgerig_agent.measure.tracefile import TraceWriter
-from edgerig_agent.probes.base import places
+from edgerig_agent.probes.base import ENERGY_J, places
 from edgerig_agent.probes.meters.address import Address, parse_all
 from edgerig_agent.probes.meters.base import MeterProbe
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-class _StopError(BaseException):
-    """SIGTERM came, or the parent is gone; no error of a meter, so nothing catches it on its way."""
+_STOP = {signal.SIGTERM}
 
 
 def main(argv: list[str]) -> int:
     """Records until SIGTERM; `FOLDER ROOT ADDRESS SEED READY_FD PARENT` are its arguments.
 
     Writes FOLDER/trace/meter-NAME.trace and FOLDER/meter-NAME.json, and one byte to
-    READY_FD once the first request was answered or has failed.
+    READY_FD once the first requests were answered or have failed. A request that is
+    under way at SIGTERM is finished, within its limit, and one more is made: what is
+    measured ends between these two.
     """
+    # Taken when it suits, so that no request is torn.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder, root, text = Path(argv[0]), argv[1], argv[2]
     seed, ready_fd, parent = (int(number) for number in argv[3:6])
     (address,) = parse_all([text])
     probe = address.probe(places(root))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     began_ns = time.monotonic_ns()
     (folder / "trace").mkdir(exist_ok=True)
     writer = _writer(folder, probe, seed, began_ns)
-    signal.signal(signal.SIGTERM, _stop)
+    schedule = Schedule(began_ns, probe.interval_ns, seed)
     try:
         _sample(probe, writer)
+        # A counter tells nothing before it has moved once.
+        if any(channel.quantity == ENERGY_J for channel in probe.describe()):
+            _record(probe, writer, schedule, parent, count=1)
         os.write(ready_fd, b"r")
         os.close(ready_fd)
-        _record(probe, writer, Schedule(began_ns, probe.interval_ns, seed), parent)
-    except _StopError:
-        pass
+        _record(probe, writer, schedule, parent)
+        _sample(probe, writer)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         probe.close()
         writer.close()
         _write_summary(folder, address, probe)
@@ -88,16 +89,16 @@ def _sample(probe: MeterProbe, writer: TraceWriter) -> None:
     writer.append(probe.stamp_ns, values)
 
 
-def _record(probe: MeterProbe, writer: TraceWriter, schedule: Schedule, parent: int) -> None:
-    while os.getppid() == parent:
+def _record(
+    probe: MeterProbe, writer: TraceWriter, schedule: Schedule, parent: int, count: int | None = None
+) -> None:
+    """Reads the meter at its instants until SIGTERM, or `count` times."""
+    while os.getppid() == parent and count != 0:
         wait_ns = schedule.next_ns(time.monotonic_ns()) - time.monotonic_ns()
-        if wait_ns > 0:
-            time.sleep(wait_ns * 1e-9)
+        if signal.sigtimedwait(_STOP, max(wait_ns, 0) * 1e-9) is not None:
+            return
         _sample(probe, writer)
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise _StopError
+        count = None if count is None else count - 1
 
 
 def _write_summary(folder: Path, address: Address, probe: MeterProbe) -> None:

@@ -43,6 +43,7 @@ from edgerig_agent.measure.sources import PowerSource, power_sources
 from edgerig_agent.measure.summary import SamplerSummary, read_cpu_times, read_sampler_summary
 from edgerig_agent.measure.trace import Trace, read_traces
 from edgerig_agent.measure.training import training_figures
+from edgerig_agent.probes.base import METER_TRACE
 from edgerig_agent.probes.families import POWER_FAMILIES
 
 # Phases that lie inside others: the system's memory is that of the outer phase.
@@ -102,7 +103,9 @@ def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Re
     figures += idle_figures(attempt.sources, attempt.idles, attempt.flags)
     figures += corpus_figures(report.metrics, attempt.flags)
     figures += _run_figures(attempt)
-    flags = {flag for measured in figures for flag in measured.flags} | set(_disturbances(attempt))
+    spared = _spared_sources(attempt)
+    of_figures = {flag for measured in figures if measured.source not in spared for flag in measured.flags}
+    flags = of_figures | set(_disturbances(attempt))
     return Reduced(
         tuple(figures),
         attempt.sampler,
@@ -112,6 +115,22 @@ def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Re
         _sensor_events(attempt),
         points_with_energy(report, attempt.sources),
     )
+
+
+def _spared_sources(attempt: _Attempt) -> frozenset[str]:
+    """Returns the sources whose flags are those of their own figures and not of the run.
+
+    A meter beside the device may be slow or die; where the device has a total of its
+    own, that takes nothing from the run.
+    """
+    of_meters = frozenset(
+        field.source
+        for trace in attempt.traces
+        if trace.name.startswith(METER_TRACE)
+        for field in trace.fields
+    )
+    has_own = any(source.is_total and source.source not in of_meters for source in attempt.sources)
+    return of_meters if has_own else frozenset()
 
 
 def _read(folder: Path, report: WorkerReport, protocol: Protocol) -> _Attempt:

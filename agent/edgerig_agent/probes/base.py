@@ -23,6 +23,8 @@ POWER_W = "power_w"
 # Power that a driver averages over about a second: kept in the trace, never integrated.
 POWER_SMOOTHED_W = "power_smoothed_w"
 ENERGY_J = "energy_j"
+# A counter in steps too coarse for the windows of an attempt: kept in the trace, not differenced.
+ENERGY_COARSE_J = "energy_coarse_j"
 CURRENT_A = "current_a"
 VOLTAGE_V = "voltage_v"
 TEMPERATURE_C = "temperature_c"
@@ -45,6 +47,9 @@ STAMP_UNCERTAINTY_S = "stamp_uncertainty_s"
 
 POWER_QUANTITIES = (POWER_W, ENERGY_J, CURRENT_A, VOLTAGE_V)
 
+
+# Traces of external meters begin so; what stands beside the device takes nothing from its own figures.
+METER_TRACE = "meter-"
 
 # A second at 100 Hz.
 _REOPEN_EVERY = 100

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 from edgerig.errors import UsageError
-from edgerig_agent.probes.base import Places
+from edgerig_agent.probes.base import METER_TRACE, Places
 from edgerig_agent.probes.meters.base import Meter, MeterProbe
 from edgerig_agent.probes.meters.local import CpuShareEstimate, HwmonMeter
 from edgerig_agent.probes.meters.scpi import ENERGY_UNITS_J, PROFILES, Commands, Scpi
@@ -71,7 +71,7 @@ class Address:
         """Returns the meter as a probe that is not connected yet."""
         meter = _MAKE[self.kind](self, at)
         interval_ns = round(self.interval_s * 1e9)
-        return MeterProbe(f"meter-{self.name}", meter, interval_ns=interval_ns, limit_s=_LIMIT_S)
+        return MeterProbe(f"{METER_TRACE}{self.name}", meter, interval_ns=interval_ns, limit_s=_LIMIT_S)
 
 
 def parse_all(texts: Sequence[str]) -> list[Address]:

@@ -1,7 +1,8 @@
 """Plugs with a meter on the local network: Shelly Gen2 and later, Tasmota.
 
-Both renew their figures about once a second and count energy in steps of a
-milliwatt-hour to a watt-hour, so they are for windows of minutes. Fields: Shelly
+Both renew their figures about once a second. Shelly counts energy in steps of a
+milliwatt-hour, 3.6 J. Tasmota counts watt-hours: 3600 J are more than most attempts
+take, so that its counter is kept and its energy is that of its power. Fields: Shelly
 `Switch.GetStatus` and `PM1.GetStatus` (shelly-api-docs.shelly.cloud, gen2), Tasmota
 `Status 10` (tasmota.github.io/docs/JSON-Status-Responses).
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from edgerig_agent.probes.base import ENERGY_J, POWER_W, Channel
+from edgerig_agent.probes.base import ENERGY_COARSE_J, ENERGY_J, POWER_W, Channel
 from edgerig_agent.probes.meters.base import GarbledError, NoReadingError
 from edgerig_agent.probes.meters.http import JsonClient, number
 
@@ -22,10 +23,10 @@ _JOULE_PER_WH = 3600.0
 COMPONENTS = ("switch", "pm1")
 
 
-def _channels(kind: str, host: str, boundary: str) -> tuple[Channel, ...]:
+def _channels(kind: str, host: str, boundary: str, counter: str) -> tuple[Channel, ...]:
     return (
         Channel(f"{kind}:{host}:power", POWER_W, boundary, _MICRO),
-        Channel(f"{kind}:{host}:energy", ENERGY_J, boundary, _MILLI),
+        Channel(f"{kind}:{host}:energy", counter, boundary, _MILLI),
     )
 
 
@@ -41,7 +42,7 @@ class Shelly:
     def __init__(
         self, host: str, port: int, timeout_s: float, boundary: str, *, component: str, number_of: int
     ) -> None:
-        self.channels = _channels("shelly", host, boundary)
+        self.channels = _channels("shelly", host, boundary, ENERGY_J)
         self._client = JsonClient(host, port, timeout_s)
         method = {"switch": "Switch", "pm1": "PM1"}[component]
         self._path = f"/rpc/{method}.GetStatus?id={number_of}"
@@ -62,7 +63,7 @@ class Tasmota:
     """A plug with Tasmota, without a password. It shows whole watts unless `WattRes 3` is set."""
 
     def __init__(self, host: str, port: int, timeout_s: float, boundary: str) -> None:
-        self.channels = _channels("tasmota", host, boundary)
+        self.channels = _channels("tasmota", host, boundary, ENERGY_COARSE_J)
         self._client = JsonClient(host, port, timeout_s)
 
     def connect(self) -> str:
