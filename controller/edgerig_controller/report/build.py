@@ -65,7 +65,10 @@ def build(data: StudyData, *, now_unix_s: float) -> Report:
         open_count=sum(1 for trial in data.trials if trial.state in ("queued", "leased")),
         settled_count=sum(1 for trial in data.trials if trial.state == "settled"),
         reused_count=sum(1 for row in results if row.reused),
-        indicative=protocol(study) == "quick" or any("indicative" in row.flags for row in data.measurements),
+        indicative=protocol(study) == "quick"
+        or any("indicative" in row.flags for row in data.measurements)
+        # A study that asks for less than its protocol has not kept it.
+        or any("shortened_protocol" in row.flags for row in results),
         instrument_check=any(
             str(cell.factors.get("model", "")).startswith("starter/") for cell in data.cells
         ),
