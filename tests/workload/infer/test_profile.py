@@ -73,3 +73,57 @@ def test_median_gap_leaves_out_the_first_token() -> None:
     stamps = profile.Stamps(0, 0, [10**9, 10**9 + 2, 10**9 + 4])
 
     assert stamps.gap_median_s() == pytest.approx(2e-9)
+
+
+class Cooling:
+    """Temperatures that stand still from the given look on; each look is a second later."""
+
+    def __init__(self, still_after: int, *, is_known: bool = True) -> None:
+        self.looks = 0
+        self.still_after = still_after
+        self.is_known = is_known
+        self.closed = False
+
+    def settled(self) -> bool:
+        self.looks += 1
+        return self.looks >= self.still_after
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(("still_after", "requests", "settled"), [(5, 5, True), (10**6, 18, False)])
+def test_a_sustained_block_goes_on_until_the_device_is_warm(
+    loaded: Any, recorder: Any, still_after: int, requests: int, settled: bool
+) -> None:
+    rules = Rules(0.0, 2, 2, 0.0, 1, sustained_s=3.0)
+    prepared = profile.prepare(loaded, Inference(8, 1, 1, 1))
+    # Three looks at the clock for each request, one for each check: a request takes a second.
+    clock = count(0, 250_000_000)
+    timed = profile.Profile(loaded, prepared.shape, prepared.text, clock=lambda: next(clock))
+    heat: Any = Cooling(still_after)
+
+    facts = profile.measure(timed, rules, Marks(recorder, ProcResidentSet()), recorder, heat)
+
+    assert len(recorder.of("request")) == pytest.approx(requests, abs=1)
+    assert facts == {"block_settled": settled}
+    assert heat.closed
+
+
+def test_without_thermometers_nothing_is_said_of_heat(loaded: Any, recorder: Any) -> None:
+    rules = Rules(0.0, 2, 2, 0.0, 1, sustained_s=0.001)
+    prepared = profile.prepare(loaded, Inference(8, 1, 1, 1))
+    heat: Any = Cooling(1, is_known=False)
+
+    assert profile.measure(prepared, rules, Marks(recorder, ProcResidentSet()), recorder, heat) == {}
+
+
+def test_a_warm_up_says_how_long_it_was_and_whether_it_settled(loaded: Any) -> None:
+    prepared = profile.prepare(loaded, Inference(8, 3, 1, 1))
+
+    quick = profile.warm_up(prepared, RULES)
+    patient = profile.warm_up(prepared, Rules(0.0, 3, 4, 0.0, 1))
+
+    assert quick == {"warmup_request_count": 2}
+    assert patient["warmup_request_count"] in (3, 4)
+    assert isinstance(patient["warmup_settled"], bool)
