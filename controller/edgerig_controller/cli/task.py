@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgerig.errors import EXIT_OK, EXIT_USAGE, DataError, UsageError
+from edgerig_controller.cli.difficulty import difficulty
 from edgerig_controller.cli.options import Context, output_options
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ _SHOWN = 20
 
 @click.group()
 def task() -> None:
-    """Check and make task data."""
+    """Check and make task data, and say how hard a task is."""
+
+
+task.add_command(difficulty)
 
 
 @task.command()

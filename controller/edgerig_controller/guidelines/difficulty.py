@@ -92,7 +92,9 @@ def measure(
     """
     if not questions:
         raise ValueError("difficulty needs at least one development question")
-    own, other = copying(questions, score), copying(_other_profiles(questions), score)
+    own, other = None, None
+    if not closed_set or histories_answer(questions):
+        own, other = copying(questions, score), copying(_other_profiles(questions), score)
     return Difficulty(
         d1=None if reference is None else headroom(*reference),
         d2=code_length(questions) if closed_set else None,
@@ -100,6 +102,54 @@ def measure(
         d4=label_entropy(questions) if closed_set else novelty(questions),
         d5=None if own is None or other is None else own - other,
     )
+
+
+def score_of(kind: str) -> Score:
+    """Returns how copies are scored: labels exactly, ratings 1 - |error| / 4, text by unigram F1.
+
+    The last is ROUGE-1 F (Lin 2004) without stemming; words are split at white space.
+
+    Raises:
+        ValueError: the kind is not classification, rating or generation.
+    """
+    scores: dict[str, Score] = {
+        "classification": lambda output, expected: float(output.strip() == expected.strip()),
+        "rating": _rating_score,
+        "generation": _unigram_f1,
+    }
+    if kind not in scores:
+        raise ValueError(f"kind is {kind!r}, expected classification, rating or generation")
+    return scores[kind]
+
+
+def chance(questions: Sequence[Question], score: Score, *, closed_set: bool) -> float:
+    """Returns the mean score of the best answer that is the same for all; 0 for free text."""
+    if not closed_set:
+        return 0.0
+    answers = {question.output for question in questions}
+    return max(
+        math.fsum(score(answer, question.output) for question in questions) / len(questions)
+        for answer in sorted(answers)
+    )
+
+
+def _rating_score(output: str, expected: str) -> float:
+    try:
+        return max(0.0, 1.0 - abs(float(output) - float(expected)) / 4.0)
+    except ValueError:
+        return 0.0
+
+
+def _unigram_f1(output: str, expected: str) -> float:
+    made, wanted = Counter(_tokens(output)), Counter(_tokens(expected))
+    common = (made & wanted).total()
+    return 2.0 * common / (made.total() + wanted.total()) if common else 0.0
+
+
+def histories_answer(questions: Sequence[Question]) -> bool:
+    """Tells whether any history holds an output that answers some question; else none can be copied."""
+    answers = {question.output for question in questions}
+    return any(item.output in answers for question in questions for item in question.profile)
 
 
 def headroom(reference: float, chance: float, ceiling: float = 1.0) -> float:
