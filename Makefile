@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # One thread per process: on small machines spinning OpenMP threads cost more than they give.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test install dev check lint types imports protos check-protos docs clean
+.PHONY: demo test install dev check lint types imports protos check-protos contract contract-image docs clean
 
 demo: install
 	$(BIN)/edgerig run examples/quickstart.yaml --data out/demo
@@ -25,7 +25,7 @@ $(VENV)/.installed-dev: pyproject.toml tools/install.py
 test: dev check
 	$(BIN)/python -m pytest -m "not gpu and not jetson" -n 2 --dist loadfile
 
-check: lint types imports check-protos
+check: lint types imports check-protos contract
 
 lint: dev
 	$(BIN)/ruff format --check .
@@ -48,6 +48,16 @@ protos: $(PROTOC)/.installed
 
 check-protos: $(PROTOC)/.installed
 	PATH="$(CURDIR)/$(PROTOC)/bin:$$PATH" $(PROTOC)/bin/python protos/generate.py --check
+
+# The last protocol minor that was released: what it says must go on meaning the same. Needs no network.
+CONTRACT := protos/images/v1.0.binpb
+contract: dev
+	@if [ -x $(BIN)/buf ]; then cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against images/$(notdir $(CONTRACT)); \
+	else echo "buf is not installed here; tests/protos/test_contract.py compares the contract without it"; fi
+
+# At the release of a new minor: raise CONTRACT, then make its image.
+contract-image: dev
+	cd protos && ../$(BIN)/buf build --exclude-source-info -o images/$(notdir $(CONTRACT))
 
 clean:
 	rm -rf $(VENV) $(PROTOC) build dist out .mypy_cache .ruff_cache .pytest_cache

@@ -79,6 +79,7 @@ class FleetServiceStub:
         edgerig.v1.fleet_service_pb2.ListPeopleRequest,
         edgerig.v1.fleet_service_pb2.ListPeopleResponse,
     ]
+    """Lists everybody who was ever let in, and whether they still are."""
 
     RevokePerson: grpc.UnaryUnaryMultiCallable[
         edgerig.v1.fleet_service_pb2.RevokePersonRequest,
@@ -157,6 +158,7 @@ class FleetServiceAsyncStub:
         edgerig.v1.fleet_service_pb2.ListPeopleRequest,
         edgerig.v1.fleet_service_pb2.ListPeopleResponse,
     ]
+    """Lists everybody who was ever let in, and whether they still are."""
 
     RevokePerson: grpc.aio.UnaryUnaryMultiCallable[
         edgerig.v1.fleet_service_pb2.RevokePersonRequest,
@@ -254,7 +256,8 @@ class FleetServiceServicer(metaclass=abc.ABCMeta):
         self,
         request: edgerig.v1.fleet_service_pb2.ListPeopleRequest,
         context: _ServicerContext,
-    ) -> typing.Union[edgerig.v1.fleet_service_pb2.ListPeopleResponse, collections.abc.Awaitable[edgerig.v1.fleet_service_pb2.ListPeopleResponse]]: ...
+    ) -> typing.Union[edgerig.v1.fleet_service_pb2.ListPeopleResponse, collections.abc.Awaitable[edgerig.v1.fleet_service_pb2.ListPeopleResponse]]:
+        """Lists everybody who was ever let in, and whether they still are."""
 
     @abc.abstractmethod
     def RevokePerson(
