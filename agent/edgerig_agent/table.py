@@ -43,6 +43,7 @@ def result_lines(result: AttemptResult) -> list[str]:
         lines += _wrapped(result.failure_message, first="           ")
     if result.HasField("quality"):
         lines.append(f"quality    {result.quality:.4f} over {result.item_count} items")
+    lines += point_lines(result)
     if result.flags:
         lines += _wrapped(", ".join(result.flags), first="flags      ")
     lines += protocol_lines(result.protocol_record)
@@ -52,6 +53,24 @@ def result_lines(result: AttemptResult) -> list[str]:
     missing = [m for m in result.measurements if not m.HasField("value")]
     if missing:
         lines += ["", "Not measured:", *unavailable_lines(missing)]
+    return lines
+
+
+def point_lines(result: AttemptResult) -> list[str]:
+    """Returns the curve of training, a line for each point; nothing where only the end was looked at."""
+    if len(result.points) < 2:
+        return []
+    lines = ["", "Training by points of its budget:"]
+    for point in result.points:
+        parts = [f"{point.budget_share:.0%}", f"{point.steps} steps", f"{point.samples} samples"]
+        parts += [f"{point.tokens} tokens", f"{point.duration_s:.2f} s"]
+        parts += [f"{energy.energy_j:.2f} J ({energy.source})" for energy in point.energy]
+        if point.HasField("held_out_loss"):
+            parts.append(f"held-out loss {point.held_out_loss:.4f}")
+        if point.HasField("score"):
+            parts.append(f"score {point.score:.4f}")
+        kept = "kept: " if point.index == result.worker.train_kept_point else ""
+        lines += _wrapped(", ".join(parts), first=f"  {kept}")
     return lines
 
 

@@ -194,7 +194,11 @@ def read_weights(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
     wrong = {name: report.get(name) for name in ("missing_keys", "mismatched_keys", "error_msgs")}
     if any(wrong.values()):
         shown = "; ".join(f"{name}: {_some(values)}" for name, values in wrong.items() if values)
-        raise WorkerFault("bad_model", f"the weights of {folder.name} do not fit its configuration: {shown}")
+        raise WorkerFault(
+            "bad_model",
+            f"the weights of {folder.name} do not fit its configuration: {shown}. Download the model again, "
+            "or save it anew with save_pretrained",
+        )
     return model
 
 

@@ -14,6 +14,8 @@ from edgerig.v1.attempt_pb2 import (
     DeviceConditions,
     Measurement,
     ProtocolRecord,
+    TrainPoint,
+    WorkerFacts,
     ZoneTemperature,
 )
 from edgerig_agent.table import format_value, protocol_lines, result_lines
@@ -117,3 +119,23 @@ def test_a_result_says_what_the_device_was_like_and_what_broke() -> None:
 
 def test_a_result_that_knows_nothing_of_its_device_says_nothing_of_it() -> None:
     assert protocol_lines(ProtocolRecord()) == []
+
+
+def test_the_curve_of_a_training_is_a_line_a_point_and_names_what_was_kept() -> None:
+    points = [
+        TrainPoint(index=1, budget_share=0.5, steps=2, samples=8, tokens=90, duration_s=1.5, score=0.5),
+        TrainPoint(index=2, budget_share=1.0, steps=4, samples=16, tokens=180, duration_s=3.0),
+    ]
+    points[0].energy.add(source="board", energy_j=7.5)
+    points[0].held_out_loss = 1.25
+    result = AttemptResult(status=STATUS_OK, points=points, worker=WorkerFacts(train_kept_point=1))
+
+    text = "\n".join(result_lines(result))
+
+    assert "  kept: 50%, 2 steps, 8 samples, 90 tokens, 1.50 s, 7.50 J (board)," in text
+    assert "held-out loss 1.2500, score 0.5000" in " ".join(text.split())
+    assert "  100%, 4 steps, 16 samples, 180 tokens, 3.00 s" in text
+
+
+def test_a_training_that_was_only_looked_at_in_the_end_has_no_curve() -> None:
+    assert "budget" not in "\n".join(result_lines(AttemptResult(points=[TrainPoint(index=1)])))

@@ -139,6 +139,16 @@ def test_items_beyond_the_history_are_not_offered(
     assert [score["retrieved_count"] for score in found] == [1] * 4
 
 
+def test_history_of_zero_asks_bare_questions(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    trial_document |= {"history": 0, "method": {"kind": "rag", "parameters": {"k": 3}}}
+
+    found = scores(trial_document, llama_folder, data_file, recorder, tmp_path)
+
+    assert [(score["retrieved_count"], score["truncated"]) for score in found] == [(0, False)] * 4
+
+
 def test_prompt_too_long_for_the_context_is_cut_and_told(
     trial_document: dict[str, Any], llama_folder: Path, recorder: Any, tmp_path: Path
 ) -> None:

@@ -63,6 +63,46 @@ def test_missing_tensor_is_refused_and_not_made_up(folder: Path) -> None:
     assert "layers.1.mlp.up_proj" in refusal(folder)
 
 
+def test_head_that_is_tied_to_the_embeddings_needs_no_tensor_of_its_own(folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    loaded = models.load(folder, "auto", CPU)
+
+    assert "lm_head.weight" not in load_file(folder / "model.safetensors")
+    assert loaded.model.lm_head.weight is loaded.model.get_input_embeddings().weight
+
+
+def test_head_that_is_said_to_stand_alone_and_is_missing_is_refused_with_the_fix(folder: Path) -> None:
+    change_config(folder, tie_word_embeddings=False)
+
+    message = refusal(folder)
+
+    assert "lm_head.weight" in message
+    assert "save_pretrained" in message
+
+
+@pytest.mark.parametrize("kept", [{"eos_token": "<eos>"}, {}])
+def test_tokenizer_without_a_padding_token_answers_a_batch_as_it_answers_each(
+    folder: Path, kept: dict[str, str]
+) -> None:
+    """Padding is masked everywhere, so that whatever id stands there changes nothing."""
+    from edgerig_workload.infer.generate import generate
+
+    expected = models.load(folder, "float32", CPU)
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    names = ("pad_token", "eos_token", "unk_token", "bos_token")
+    path.write_text(json.dumps({key: value for key, value in config.items() if key not in names} | kept))
+    loaded = models.load(folder, "float32", CPU)
+    prompts = [[40, 41, 42, 43, 44], [50, 51], [60, 61, 62]]
+
+    assert loaded.tokenizer.pad_token is None
+    together = generate(loaded, prompts, 5, lambda row: False)
+
+    assert together == [generate(expected, [prompt], 5, lambda row: False)[0] for prompt in prompts]
+
+
 def test_tensor_of_another_shape_is_refused(folder: Path) -> None:
     change_config(folder, intermediate_size=48)
 

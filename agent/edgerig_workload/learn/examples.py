@@ -52,7 +52,11 @@ def pooled_pairs(questions: Questions, history: int) -> list[Pair]:
             seen.setdefault((item.user, entry))
     pairs = training_pairs(questions.spec, [entry for _, entry in seen])
     if not pairs:
-        raise WorkerFault("bad_data", f"with history {history} no user has anything to train on")
+        raise WorkerFault(
+            "bad_data",
+            f"with history {history} no user has anything to train on: "
+            "offer more history, or use method none",
+        )
     return pairs
 
 

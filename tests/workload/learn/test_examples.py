@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 import torch
 
 from edgerig_workload import models
+from edgerig_workload.faults import WorkerFault
 from edgerig_workload.learn.context import Questions, offered
 from edgerig_workload.learn.examples import IGNORED, collate, pooled_pairs, tokenise
 from edgerig_workload.tasks.items import load
@@ -69,3 +70,10 @@ def test_padding_is_masked_and_not_counted(loaded: Any) -> None:
     batch = collate(loaded, samples)
 
     assert batch.tokens == int(batch.inputs["attention_mask"].sum()) < batch.inputs["input_ids"].numel()
+
+
+def test_history_of_zero_leaves_nothing_to_train_on_and_names_the_fix(questions: Questions) -> None:
+    with pytest.raises(WorkerFault, match="offer more history, or use method none") as caught:
+        pooled_pairs(questions, 0)
+
+    assert caught.value.failure_class == "bad_data"

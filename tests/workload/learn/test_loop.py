@@ -134,6 +134,7 @@ def test_loss_that_is_no_number_ends_as_diverged(loss: float) -> None:
         trained([1.0, loss], TrainBudget(steps=3))
 
     assert caught.value.failure_class == "diverged"
+    assert "set a smaller `lr`" in caught.value.message
 
 
 def test_step_without_a_loss_may_be_passed_over_and_still_counts() -> None:
