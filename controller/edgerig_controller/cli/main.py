@@ -52,6 +52,7 @@ COMMANDS: dict[str, Entry] = {
     "studies": _entry("studies", "studies", "List the studies of the data folder."),
     "watch": _entry("run", "watch", "Follow a running study."),
     "advise": _entry("advise", "advise", "List what to deploy on a device, under limits."),
+    "plan": _entry("plan", "plan", "Name what to run next to settle open claims."),
     "results": _entry("results", "results", "Show the results of a study."),
     "report": _entry("report", "report", "Write the report of studies again."),
     "guide": _entry("guide", "guide", "Judge the claims of studies: verdicts, report, guidelines."),
