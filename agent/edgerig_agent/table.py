@@ -106,7 +106,7 @@ def protocol_lines(record: ProtocolRecord) -> list[str]:
 
 def measurement_lines(measurements: Sequence[Measurement]) -> list[str]:
     """Returns a table of measured figures, one line each, the phase named where it changes."""
-    lines = [f"{'phase':<14} {'figure':<25} {'':<8} {'value':>12} {'n':>6}  boundary"]
+    lines = [f"{'phase':<14} {'figure':<25} {'':<8} {'value':>12} {'n, u95':>6}  boundary"]
     last = ""
     # Figures of one phase together, the phases in the order in which they ran.
     order: dict[int, int] = {}
@@ -117,7 +117,7 @@ def measurement_lines(measurements: Sequence[Measurement]) -> list[str]:
         shown = phase if phase != last else ""
         last = phase
         boundary = word(Boundary, measured.boundary)
-        count = str(measured.sample_count) if measured.sample_count else ""
+        count = _reach(measured) or (str(measured.sample_count) if measured.sample_count else "")
         value = format_value(measured.name, measured.value)
         name = measured.name
         if measured.boundary == Boundary.Value("BOUNDARY_RAIL"):
@@ -125,6 +125,15 @@ def measurement_lines(measurements: Sequence[Measurement]) -> list[str]:
         line = f"{shown:<14} {name:<25} {measured.statistic:<8} {value:>12} {count:>6}  {boundary}"
         lines.append(line.rstrip())
     return lines
+
+
+def _reach(measured: Measurement) -> str:
+    """Returns u95 in percent: ±, or ≥ where a part of it is not known; '' where a figure has none."""
+    if not measured.interval_kind.startswith("u95") or not measured.value:
+        return ""
+    percent = 100 * (measured.high - measured.low) / 2 / abs(measured.value)
+    sign = "±" if measured.interval_kind == "u95" else "≥"
+    return f"{sign}{percent:.2f}%" if percent < 10 else f"{sign}{percent:.0f}%"
 
 
 def unavailable_lines(measurements: Sequence[Measurement]) -> list[str]:

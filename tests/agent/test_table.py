@@ -139,3 +139,21 @@ def test_the_curve_of_a_training_is_a_line_a_point_and_names_what_was_kept() -> 
 
 def test_a_training_that_was_only_looked_at_in_the_end_has_no_curve() -> None:
     assert "budget" not in "\n".join(result_lines(AttemptResult(points=[TrainPoint(index=1)])))
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("u95", "±2.50%"), ("u95_partial", "≥2.50%")])
+def test_an_energy_shows_its_uncertainty_and_whether_it_is_whole(kind: str, shown: str) -> None:
+    energy = Measurement(
+        name="energy_j",
+        phase=PHASE_LOAD,
+        statistic="sum",
+        value=40.0,
+        low=39.0,
+        high=41.0,
+        interval_kind=kind,
+        sample_count=300,
+        boundary=BOUNDARY_MODULE_IN,
+    )
+    lines = result_lines(AttemptResult(status=STATUS_OK, measurements=[energy]))
+    (line,) = [line for line in lines if "energy_j" in line]
+    assert shown in line and len(line) <= 80
