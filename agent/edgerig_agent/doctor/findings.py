@@ -97,7 +97,7 @@ class Report:
             found += ["", section.name]
             for finding in section.findings:
                 found += _wrapped(f"  {_MARKS[finding.state]}  ", finding.text)
-                found += _wrapped("      ", f"-> {finding.fix}") if finding.fix else []
+                found += _wrapped("      ", f"-> {finding.fix}", whole_words=True) if finding.fix else []
         return [*found, "", *_verdict(self)]
 
 
@@ -122,14 +122,14 @@ def _verdict(report: Report) -> list[str]:
     return textwrap.wrap(f"Not ready: {', '.join(lacking)}. What mends it stands behind each ->.", WIDTH)
 
 
-def _wrapped(first: str, text: str) -> list[str]:
-    # A command is copied: it is broken at spaces only.
+def _wrapped(first: str, text: str, *, whole_words: bool = False) -> list[str]:
+    """Wraps a text; a command is copied, so it is broken at spaces only."""
     return textwrap.wrap(
         text,
         WIDTH,
         initial_indent=first,
         subsequent_indent=" " * len(first),
-        break_long_words=False,
+        break_long_words=not whole_words,
         break_on_hyphens=False,
     )
 

@@ -38,7 +38,7 @@ def examine(root: str, home: Path, interpreter: str, *, scan_s: float = sensors.
     memory_gib = environment.memory_bytes / 2**30
     machine = f"{environment.machine}, {environment.cpu_count} processors, {memory_gib:.1f} GiB"
     found = [sensors.energy_section(channels, at), worker.section(interpreter, at, root)]
-    found += system.sections(root, home, limits)
+    found += [sensors.other_section(channels), *system.sections(root, home, limits)]
     connection = controller.section(home)
     found += [connection] if connection is not None else []
     return Report(f"{platform.node()}: {machine}", tuple(found), tuple(channels))

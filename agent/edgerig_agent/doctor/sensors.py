@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
@@ -25,6 +26,20 @@ from edgerig_agent.probes.families import POWER_FAMILIES
 from edgerig_agent.probes.rails import rails_of_total
 
 SCAN_S = 1.0
+_KINDS = {
+    "temperature_c": "temperatures",
+    "memory_bytes": "memory",
+    "page_count": "paging",
+    "stall_s": "stalls",
+    "event_count": "throttling events",
+    "event_reasons": "throttling reasons",
+    "process_count": "processes",
+    "power_smoothed_w": "averaged power",
+    "voltage_v": "voltages",
+    **dict.fromkeys(
+        ("frequency_hz", "frequency_requested_hz", "frequency_floor_hz", "frequency_ceiling_hz"), "clocks"
+    ),
+}
 # Fewer changes say nothing of how often a channel is renewed.
 _FEWEST_CHANGES = 3
 _METER_PAGE = "docs/how-to/external-meter.md"
@@ -139,6 +154,18 @@ def energy_section(channels: Sequence[ChannelScan], at: Places) -> Section:
         findings.append(_no_sensor(at))
     findings += _refused([channel for channel in powers if channel.unavailable_reason], bool(findings))
     return Section("energy", tuple(findings), required=True)
+
+
+def other_section(channels: Sequence[ChannelScan]) -> Section:
+    """Says what else the sampler reads (temperatures, clocks, memory, events), and what it cannot."""
+    others = [one for one in channels if not (one.quantity in POWER_QUANTITIES and one.boundary)]
+    counts = Counter(_KINDS.get(one.quantity, one.quantity) for one in others if not one.unavailable_reason)
+    findings = []
+    if counts:
+        listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
+        findings.append(Finding("ok", f"channels that are read beside power: {listed}"))
+    findings += _refused([one for one in others if one.unavailable_reason], has_any=True)
+    return Section("other sensors", tuple(findings))
 
 
 def _total(channel: ChannelScan) -> Finding:

@@ -37,7 +37,7 @@ def sections(root: str, home: Path, limits: Parameters) -> list[Section]:
     finally:
         observer.close()
     return [
-        Section("memory", tuple(memory(places(root)))),
+        Section("memory", (*memory(places(root)), swap(places(root), conditions))),
         Section("clocks and power mode", tuple(clocks(root, conditions))),
         Section("temperature", tuple(temperature(home, conditions))),
         Section("fit to be measured now", tuple(fitness(home, conditions, limits))),
@@ -65,6 +65,18 @@ def memory(at: Places) -> list[Finding]:
     else:
         found.append(Finding("warning", "memory pressure is not counted", "boot with psi=1 and CONFIG_PSI=y"))
     return found
+
+
+def swap(at: Places, conditions: Conditions) -> Finding:
+    """Looks at the swap space: pages that come back from it in a run make the run no evidence."""
+    if not conditions.swap_total_bytes:
+        return Finding("ok", "no swap space")
+    used = (conditions.swap_used_bytes or 0) / 2**20
+    kind = "compressed memory (zram)" if "zram" in read_text(f"{at.procfs}/swaps") else "on disk"
+    total = conditions.swap_total_bytes / 2**30
+    return Finding(
+        "ok", f"swap space {kind}: {total:.1f} GiB, {used:.0f} MiB in use; runs that swap in are invalid"
+    )
 
 
 def clocks(root: str, conditions: Conditions) -> list[Finding]:

@@ -10,10 +10,11 @@ import pytest
 from edgerig_agent.cli import main
 from edgerig_agent.doctor import controller
 from edgerig_agent.doctor.findings import Finding, Report, Section
-from edgerig_agent.doctor.sensors import energy_section, scan
-from edgerig_agent.doctor.system import kernel_clock_status, memory, time_sync
+from edgerig_agent.doctor.sensors import energy_section, other_section, scan
+from edgerig_agent.doctor.system import kernel_clock_status, memory, swap, time_sync
 from edgerig_agent.probes.base import ENERGY_J, UNREAD, Channel, places
 from edgerig_agent.probes.families import discover
+from edgerig_agent.protocol.conditions import Observer
 from tests.fakes import jetson_settings, sysfs_tree
 from tests.fakes.sysfs_tree import write
 
@@ -282,3 +283,20 @@ def test_an_enrolled_home_has_its_connection_looked_at(tmp_path: Path) -> None:
     # A folder without a key is a fault; energy and worker do not depend on it.
     assert (found.state, found.required) == ("missing", False)
     assert "edgerig-agent enroll" in found.findings[-1].fix
+
+
+def test_what_else_is_read_is_counted_and_what_cannot_be_is_named(orin: Path) -> None:
+    temperature = orin / "sys/class/thermal/thermal_zone1/temp"
+    write(temperature.with_name("type"), "dead-thermal")
+    temperature.mkdir()
+    found = words(other_section(scan(discover(places(str(orin))), 0.0)))
+    assert "temperatures (1)" in found[0] and "clocks" in found[0]
+    assert any("thermal:1:dead-thermal" in text and text.startswith("warning") for text in found)
+
+
+def test_swap_is_described(orin: Path) -> None:
+    with (orin / "proc/meminfo").open("a") as file:
+        file.write("SwapTotal: 2097152 kB\n")
+    write(orin / "proc/swaps", "Filename Type Size Used Priority\n/dev/zram0 partition 2097152 0 5")
+    found = swap(places(str(orin)), Observer(str(orin), orin).look())
+    assert found.text.startswith("swap space compressed memory (zram): 2.0 GiB, 2048 MiB in use")
