@@ -1,7 +1,7 @@
 """Reads the records of a large JSON array one by one, in the memory of one record.
 
 Records are cut out by their brackets and each is decoded by itself, so that a broken one
-has a place and does not hide those behind it (docs/adr/0020-large-json-is-cut-into-records.md).
+has a place and does not hide those behind it (docs/adr/0012-large-json-is-cut-into-records.md).
 Knows nothing of what records hold.
 """
 
