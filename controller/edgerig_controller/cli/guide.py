@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edgerig.errors import EXIT_FAILED, EXIT_OK, EXIT_REJECTED, DataError, UsageError
+from edgerig.errors import EXIT_FAILED, EXIT_OK, EXIT_REJECTED, UsageError
 from edgerig_controller.cli.options import Context, common_options
 from edgerig_controller.cli.reference import complete_studies, find, open_store
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edgerig_controller.report.data import StudyData
 
 REJECTED = frozenset({"scores_not_numbers", "conflicting_duplicates"})
-MOST_DIFFICULTY_BYTES = 16 * 2**20
 
 
 @click.command()
@@ -35,7 +34,8 @@ MOST_DIFFICULTY_BYTES = 16 * 2**20
 @click.option(
     "--difficulty",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="JSON file of D1 to D5 by task: {TASK: {D1: number, ...}}.",
+    metavar="FILE",
+    help="Output of `edgerig task difficulty --json`, or {TASK: {D1: number, ...}}.",
 )
 @common_options
 def guide(
@@ -46,14 +46,15 @@ def guide(
     difficulty: Path | None,
 ) -> int:
     """Judge the claims of each STUDY, and H1 to H10, and write guidelines.json and a report."""
+    from edgerig_controller.evidence import hardness
     from edgerig_controller.evidence.build import build
     from edgerig_controller.evidence.judge import judge
     from edgerig_controller.report.guide import render
     from edgerig_controller.report.guide.build import build as build_report
 
-    hard = read_difficulty(difficulty) if difficulty is not None else {}
+    hard = hardness.read(difficulty) if difficulty is not None else {}
     data = load(context, studies, exports)
-    found = judge(build(data, difficulty=hard), difficulty=hard)
+    found = judge(build(data, difficulty=hard))
     report = build_report(found, now_unix_s=time.time())
     files = render.write(report, folder or _folder(context, data, from_store=bool(studies)))
     code = exit_code(found)
@@ -84,33 +85,6 @@ def load(context: Context, references: tuple[str, ...], exports: tuple[Path, ...
         with open_store(context.home) as repository:
             rows = [find(repository, reference) for reference in references]
             found += [stored(context.home, repository, row) for row in rows]
-    return found
-
-
-def read_difficulty(path: Path) -> dict[str, dict[str, float]]:
-    """Reads a file of difficulties.
-
-    Raises:
-        DataError: it is not there, or not of the shape {TASK: {NAME: number}}.
-    """
-    import json
-    import math
-
-    try:
-        if path.stat().st_size > MOST_DIFFICULTY_BYTES:
-            raise DataError(f"{path} is larger than {MOST_DIFFICULTY_BYTES >> 20} MiB")
-        document: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    try:
-        found = {
-            str(task): {str(name): float(value) for name, value in measures.items()}
-            for task, measures in document.items()
-        }
-    except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not of the shape {{TASK: {{D1: number}}}}: {error}") from error
-    if not all(math.isfinite(value) for measures in found.values() for value in measures.values()):
-        raise DataError(f"{path} has a difficulty that is not a finite number")
     return found
 
 

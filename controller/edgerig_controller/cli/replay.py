@@ -42,7 +42,7 @@ def replay(context: Context, file: Path, exports: tuple[Path, ...]) -> int:
     wanted = replays.studies_of(entries)
     hard = replays.difficulty_of(entries)
     data = _exported(exports, wanted) if exports else _stored(context, wanted)
-    found = replays.compare(entries, judge(build(data, difficulty=hard), difficulty=hard))
+    found = replays.compare(entries, judge(build(data, difficulty=hard)))
     for one in found:
         _show(context, one)
     same = sum(one.identical for one in found)

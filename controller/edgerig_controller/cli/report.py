@@ -55,5 +55,5 @@ def _guide(data: StudyData, folder: Path) -> dict[str, str]:
     from edgerig_controller.report.guide import render
 
     hard = replays.difficulty_of(replays.read(folder / render.JSON_NAME))
-    found = judge.judge(build.build([data], difficulty=hard), difficulty=hard)
+    found = judge.judge(build.build([data], difficulty=hard))
     return render.write(reports.build(found, now_unix_s=time.time()), folder).document()

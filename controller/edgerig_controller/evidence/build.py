@@ -19,6 +19,7 @@ import numpy as np
 
 from edgerig import documents
 from edgerig_controller.evidence.figures import comparable, tables
+from edgerig_controller.evidence.hardness import Hardness
 from edgerig_controller.evidence.runs import Notice, Run, collect
 from edgerig_controller.guidelines.matching import StudyRecords, TaskEvidence
 from edgerig_controller.guidelines.resources import RunTable
@@ -30,6 +31,7 @@ GIB = 2**30
 # Memory that boxes are sold with; what the system leaves free of it is a little less.
 TIERS_GIB = (0.5, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 128, 192, 256, 512, 1024)
 STARTER = "starter/"
+Difficulties = Mapping[str, Hardness]
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,15 @@ class Evidence:
     notices: tuple[Notice, ...]
     data_sha256: str
     config_sha256: str
+    difficulty: Difficulties
+
+    def users(self, task: str) -> list[str]:
+        """Returns the users of a task in the order in which its table numbers them."""
+        return sorted({row[0] for run in self.usable() if run.task == task for row in run.scores})
 
     def usable(self) -> tuple[Run, ...]:
         """Returns the runs that gave a result which counts."""
         return tuple(run for run in self.runs if run.status == "ok")
-
-
-Difficulties = Mapping[str, Mapping[str, float]]
 
 
 def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = None) -> Evidence:
@@ -75,7 +79,7 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
 
     Args:
         studies: each once; their order changes nothing.
-        difficulty: task name to D1 to D5, measured on other users than the scores.
+        difficulty: task name to what is known of its difficulty.
     """
     ordered = tuple(sorted(_once(studies), key=lambda data: (data.study.name, data.study.study_id)))
     runs, notices = collect(ordered)
@@ -110,6 +114,7 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
         notices=(*notices, *mixed, *_repeats(runs, config_of), *_little(tasks, runs), *nothing),
         data_sha256=_data_digest(runs, config_of, sizes),
         config_sha256=documents.digest({name: dict(found) for name, found in factors.items()}),
+        difficulty=dict(difficulty or {}),
     )
 
 
@@ -208,7 +213,7 @@ def _task(
         failed=tuple(
             FailedCell(config_of[run.trial_id], name, run.seed, run.state) for run in mine if not run.scores
         ),
-        difficulty=difficulty.get(name),
+        difficulty=difficulty[name].measures if name in difficulty else None,
         # Users are numbered as the table of scores numbers them.
         history_of_user={at: sizes[user] for at, user in enumerate(users)} if known else None,
         emulated=bool(mine) and all(run.emulated_bytes for run in mine),

@@ -12,7 +12,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 from edgerig.errors import DataError
 from edgerig.version import VERSION
 from edgerig_controller import guidelines as engine
-from edgerig_controller.evidence.build import Difficulties, Evidence, only
+from edgerig_controller.evidence.build import Evidence, only
 from edgerig_controller.evidence.runs import Notice, Run
 from edgerig_controller.evidence.stopping import decision, is_adaptive
 from edgerig_controller.guidelines.claims import SESOI_POINTS, Claim, contradictions, of_study, registered
@@ -63,7 +63,7 @@ class Guide:
         }
 
 
-def judge(evidence: Evidence, *, difficulty: Difficulties | None = None) -> Guide:
+def judge(evidence: Evidence) -> Guide:
     """Judges both families.
 
     Raises:
@@ -71,9 +71,11 @@ def judge(evidence: Evidence, *, difficulty: Difficulties | None = None) -> Guid
     """
     entries = _entries(evidence)
     own = _own(evidence, [_covered(claim_of(entry)) for entry in entries])
-    fixed = judge_family(evidence.records, [_covered(claim) for claim in registered()])
+    fixed = judge_family(
+        evidence.records, [_cross_fitted(_covered(claim), evidence) for claim in registered()]
+    )
     guidelines = [
-        _with_origin(found, family, evidence, difficulty or {})
+        _with_origin(found, family, evidence)
         for family, mine in ((STUDY_FILE, own), (REGISTERED, fixed))
         for found in mine
     ]
@@ -165,6 +167,26 @@ def _covered(claim: Claim) -> Claim:
     return replace(claim, measure=measure)
 
 
+def _cross_fitted(claim: Claim, evidence: Evidence) -> Claim:
+    """Tests a claim on difficulty on users that difficulty was not measured on, where these are known."""
+    if not claim.needs_second_definition or not evidence.difficulty:
+        return claim
+    inner = claim.measure
+
+    def measure(records: StudyRecords, delta: float) -> Finding:
+        tasks, fitted = [], True
+        for task in records.tasks:
+            known = evidence.difficulty.get(task.table.task)
+            seen = set(known.development_users) if known is not None else set()
+            fitted &= bool(seen)
+            kept = [at for at, user in enumerate(evidence.users(task.table.task)) if user not in seen]
+            tasks.append(replace(task, table=task.table.users(np.array(kept, dtype=np.int64))))
+        found = inner(replace(records, tasks=tuple(tasks)), delta)
+        return replace(found, facts={**found.facts, "cross_fitted": fitted})
+
+    return replace(claim, measure=measure)
+
+
 def _notices(entries: Sequence[Mapping[str, Any]], own: Sequence[Guideline]) -> list[Notice]:
     found = [
         Notice("error", "contradictory_claims", f"the claims {a} and {b} cannot both hold")
@@ -181,7 +203,7 @@ def _notices(entries: Sequence[Mapping[str, Any]], own: Sequence[Guideline]) -> 
     return found
 
 
-def _with_origin(found: Guideline, family: str, evidence: Evidence, difficulty: Difficulties) -> Guideline:
+def _with_origin(found: Guideline, family: str, evidence: Evidence) -> Guideline:
     runs = entered(found, evidence)
     first = min((run.started_unix_s for run in runs if run.started_unix_s is not None), default=None)
     studies = {run.study_id for run in runs} or {data.study.study_id for data in evidence.studies}
@@ -198,7 +220,7 @@ def _with_origin(found: Guideline, family: str, evidence: Evidence, difficulty: 
         code=code(),
         registered_unix_s=created,
         first_run_unix_s=first,
-        difficulty=difficulty,
+        difficulty={task: asdict(entry) for task, entry in evidence.difficulty.items()},
     )
     # Results that are older than the registration may have been looked at before it.
     before = first is None or created <= first

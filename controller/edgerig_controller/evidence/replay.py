@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerig.errors import DataError, NotFoundError, UsageError
+from edgerig_controller.evidence.hardness import Hardness, recorded
 from edgerig_controller.evidence.judge import Guide, as_document
 
 MOST_BYTES = 256 * 2**20
@@ -93,9 +94,16 @@ def studies_of(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, str]]:
     return list(first)
 
 
-def difficulty_of(entries: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Returns the difficulties that the guidelines were judged with."""
-    return dict(entries[0]["origin"].get("difficulty") or {})
+def difficulty_of(entries: Sequence[Mapping[str, Any]]) -> dict[str, Hardness]:
+    """Returns the difficulties that the guidelines were judged with.
+
+    Raises:
+        DataError: they are not as a guideline holds them.
+    """
+    try:
+        return recorded(entries[0]["origin"].get("difficulty") or {})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"the difficulties of the guidelines cannot be read: {error}") from error
 
 
 def compare(entries: Sequence[Mapping[str, Any]], guide: Guide) -> list[Replayed]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgerig_controller.evidence import hardness
 from edgerig_controller.export import export
 from edgerig_controller.guidelines.document import DOCUMENT_SCHEMA
 from edgerig_controller.home import Home
@@ -168,6 +169,38 @@ def test_difficulties_are_kept_for_the_replay(edgerig: Edgerig, tmp_path: Path) 
     h1 = next(g for g in ran.document["guidelines"] if g["claim_id"] == "H1")
     assert h1["verdict"] != "not tested"
     assert edgerig("replay", f"{out}/guidelines.json", "--from", folder).code == 0
+    assert h1["facts"]["cross_fitted"] is False
+
+
+def test_the_difficulties_of_the_command_keep_their_users_out_of_h1(edgerig: Edgerig, tmp_path: Path) -> None:
+    tasks = [f"lamp-{n}" for n in (1, 2, 3, 4, 5)]
+    users = [f"u{n}" for n in range(12)]
+    document = {
+        "tasks": [
+            {
+                "task": task,
+                "development_users": users[:4],
+                "measures": {"D1": {"value": 0.2 * n}, "D2": {"value": None, "unavailable_reason": "x"}},
+            }
+            for n, task in enumerate(tasks)
+        ]
+    }
+    (tmp_path / "d.json").write_text(json.dumps(document))
+    folder, out = exported(tmp_path / "x", made.study(tasks=tasks)), str(tmp_path / "g")
+    ran = edgerig("guide", "--from", folder, "--difficulty", str(tmp_path / "d.json"), "--out", out, "--json")
+    h1 = next(g for g in ran.document["guidelines"] if g["claim_id"] == "H1")
+    assert h1["facts"]["cross_fitted"] is True
+    # Eight of twelve users on each of five tasks are left for the contrast.
+    assert h1["n_users"] == 40
+    assert h1["origin"]["difficulty"]["lamp-2"] == {"measures": {"D1": 0.2}, "development_users": users[:4]}
+    assert edgerig("replay", f"{out}/guidelines.json", "--from", folder).code == 0
+
+
+def test_what_the_command_prints_can_be_given_to_guide(edgerig: Edgerig, tmp_path: Path) -> None:
+    printed = edgerig("task", "difficulty", "lamp-2", "--json")
+    found = hardness.parse(printed.document)
+    assert set(found["lamp-2"].measures) >= {"D2", "D3"}
+    assert found["lamp-2"].development_users
 
 
 def test_report_rebuilds_several_and_their_guidelines(edgerig: Edgerig, claimed: str, home: Home) -> None:
