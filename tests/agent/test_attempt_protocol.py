@@ -18,7 +18,7 @@ from edgerig.v1.attempt_pb2 import AttemptResult, FailureClass, Status
 from edgerig.words import word
 from edgerig_agent.attempt import main, run_attempt
 from edgerig_agent.daemon import _put_settings_back
-from edgerig_agent.protocol import helper
+from edgerig_agent.protocol.record import RECORD
 from tests.fakes import jetson_settings, sysfs_tree
 from tests.fakes.sysfs_tree import write
 from tests.fakes.worker_program import COMPLETE, attempt_folder, make
@@ -236,7 +236,7 @@ def test_killed_in_any_phase_the_settings_come_back_and_a_result_is_left(
     assert jetson_settings.settings(root) != before
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(PATIENCE_S)
-    until(lambda: not (tmp_path / "home" / helper.RECORD).exists(), "the settings were not put back")
+    until(lambda: not (tmp_path / "home" / RECORD).exists(), "the settings were not put back")
     assert jetson_settings.settings(root) == before
     assert main(["--bury", str(folder)]) == 0
     if moment == "cooldown":

@@ -19,7 +19,7 @@ from edgerig_agent.protocol.idle_base import state_key
 from edgerig_agent.protocol.parameters import Parameters
 from edgerig_agent.protocol.power_mode import NVPMODEL, read_power_mode
 from edgerig_agent.protocol.preconditions import DISK_FREE_BYTES, unmet
-from edgerig_agent.protocol.settings import SHARED_STATE
+from edgerig_agent.protocol.record import SHARED_STATE
 
 _AMPLE_DISK_BYTES = 5 * 2**30
 _DAY_S = 86400.0

@@ -22,9 +22,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgerig_agent.protocol.record import RECORD
 from edgerig_agent.protocol.steps import LOST_AT_BOOT, ORDER, STEPS, Place, SettingError
 
-RECORD = "settings_before.json"
 LOCK = "settings.lock"
 # Another helper holds the lock: an attempt lives, and its settings are its own.
 IN_USE = 3

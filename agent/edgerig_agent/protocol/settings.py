@@ -20,10 +20,9 @@ from typing import Any
 from edgerig.errors import DeviceError
 from edgerig.v1.trial_pb2 import DeviceSettings
 from edgerig_agent.protocol import steps
-from edgerig_agent.protocol.helper import IN_USE, RECORD
+from edgerig_agent.protocol.helper import IN_USE
+from edgerig_agent.protocol.record import RECORD, SHARED_STATE
 
-# Of a helper that runs through sudo: only root may write there.
-SHARED_STATE = Path("/var/lib/edgerig")
 # A power mode takes seconds, four settings with a stuck program four times sixty.
 _ANSWER_S = 300.0
 _HELPER = ("-m", "edgerig_agent.protocol.helper")
@@ -159,11 +158,6 @@ def hold(settings: DeviceSettings, home: Path, root: str) -> HeldSettings | None
     if left := HeldSettings(helper, home, ()).put_back():
         problem = f"{problem}; and not put back: {left}"
     raise DeviceError(problem, hint=str(answer.get("hint", "")))
-
-
-def is_stale(home: Path) -> bool:
-    """Tells whether something is noted that is, or was, to be put back."""
-    return any((state / RECORD).is_file() for state in (home, SHARED_STATE))
 
 
 def restore_stale(home: Path) -> str:

@@ -15,6 +15,7 @@ import pytest
 from edgerig.errors import DeviceError
 from edgerig.v1.trial_pb2 import DeviceSettings
 from edgerig_agent.protocol import helper
+from edgerig_agent.protocol.record import RECORD
 from edgerig_agent.protocol.settings import hold, restore_stale
 from tests.fakes import jetson_settings
 
@@ -108,7 +109,7 @@ def test_everything_is_set_in_order_and_put_back_in_reverse(root: Path, home: Pa
         "jetson_clocks --restore",
         "nvpmodel -m",
     ]
-    assert not (home / helper.RECORD).exists()
+    assert not (home / RECORD).exists()
 
 
 def test_a_trial_that_asks_for_nothing_starts_nothing(root: Path, home: Path) -> None:
@@ -138,7 +139,7 @@ def test_what_cannot_be_set_is_refused_with_the_reason_and_all_is_as_before(
     with pytest.raises(DeviceError, match=words):
         hold(settings, home, str(root))
     assert jetson_settings.settings(root) == before
-    assert not (home / helper.RECORD).exists()
+    assert not (home / RECORD).exists()
 
 
 def test_a_device_without_modes_says_so(tmp_path: Path, root: Path, home: Path) -> None:
@@ -174,7 +175,7 @@ def test_an_attempt_killed_in_the_middle_has_its_settings_put_back_at_once(
     fresh = jetson_settings.settings(jetson_settings.make_tree(tmp_path / "fresh"))
     holder.send_signal(signal.SIGKILL)
     holder.wait(PATIENCE_S)
-    until(lambda: not (home / helper.RECORD).exists(), "the settings were not put back")
+    until(lambda: not (home / RECORD).exists(), "the settings were not put back")
     assert jetson_settings.settings(root) == fresh
 
 
@@ -191,7 +192,7 @@ def test_settings_of_a_killed_helper_are_put_back_by_the_next_start(
     assert jetson_settings.settings(root) == during != fresh
     assert restore_stale(home) == ""
     assert jetson_settings.settings(root) == fresh
-    assert not (home / helper.RECORD).exists()
+    assert not (home / RECORD).exists()
 
 
 @pytest.mark.system
@@ -252,12 +253,12 @@ def test_after_a_restart_only_what_the_device_remembers_is_put_back(
     for pid in helper_pids(home):
         os.kill(pid, signal.SIGKILL)
     until(lambda: not helper_pids(home), "the helper still lives")
-    record = json.loads((home / helper.RECORD).read_text())
-    (home / helper.RECORD).write_text(json.dumps({**record, "boot_id": "an earlier one"}))
+    record = json.loads((home / RECORD).read_text())
+    (home / RECORD).write_text(json.dumps({**record, "boot_id": "an earlier one"}))
     count = len(jetson_settings.calls(root))
     assert restore_stale(home) == ""
     assert jetson_settings.calls(root)[count:] == [["nvpmodel", "-m", "0"]]
-    assert not (home / helper.RECORD).exists()
+    assert not (home / RECORD).exists()
 
 
 def test_what_cannot_be_put_back_stays_noted_and_is_said(root: Path, home: Path, tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_what_cannot_be_put_back_stays_noted_and_is_said(root: Path, home: Path,
     working = program.read_text()
     program.write_text(f"#!{sys.executable}\nraise SystemExit('no')\n")
     assert "nvpmodel -m 0 ended with 1: no" in held.put_back()
-    assert (home / helper.RECORD).exists()
+    assert (home / RECORD).exists()
     program.write_text(working)
     assert restore_stale(home) == ""
     assert jetson_settings.settings(root)["var/lib/nvpmodel/status"].startswith("pmode:0000")
@@ -277,7 +278,7 @@ def test_a_damaged_record_is_passed_over(root: Path, home: Path) -> None:
     home.mkdir()
     before = jetson_settings.settings(root)
     for text in ("", "[]", '{"steps": [{"name": "rm"}], "root": "/", "boot_id": ""}'):
-        (home / helper.RECORD).write_text(text)
+        (home / RECORD).write_text(text)
         assert restore_stale(home) == ""
     assert jetson_settings.settings(root) == before
 
