@@ -77,6 +77,7 @@ class ControlService(ControlServiceServicer):
 
     async def SubmitStudy(self, request: pb.SubmitStudyRequest, context: Context) -> pb.SubmitStudyResponse:
         frame = self._frame
+        terms = Terms(owner=caller().owner, priority=_priority(request.priority))
         await wait_for_local_facts(frame)
         async with frame.planning:
             try:
@@ -91,7 +92,6 @@ class ControlService(ControlServiceServicer):
                     ]
                 )
             now_unix_s = frame.clock()
-            terms = Terms(owner=caller().owner, priority=_priority(request.priority))
             row, attached, reused_count = await frame.store.ask(
                 lambda store: store.create_study(
                     prepared, reuse=request.reuse, now_unix_s=now_unix_s, terms=terms
