@@ -29,6 +29,7 @@ from edgerig_agent import identity as identities
 from edgerig_agent import inventory, processes, renewal, rounds, watchdog
 from edgerig_agent.conductor import Conductor, Limits
 from edgerig_agent.recorders import check_meters, configured_meters
+from edgerig_agent.protocol.record import is_stale
 from edgerig_agent.runner import Programs, Runner, programs
 from edgerig_agent.session import GrpcChannel, Link
 from edgerig_agent.signals import Signals
@@ -215,9 +216,12 @@ class Daemon:
 
 def _put_settings_back(home: Path) -> None:
     """Puts back what an attempt left that died with its settings helper; a living one keeps its own."""
-    from edgerig_agent.protocol.settings import is_stale, restore_stale
+    if not is_stale(home):
+        return
+    # Seldom needed, and more than an idle daemon wants to hold.
+    from edgerig_agent.protocol.settings import restore_stale
 
-    if is_stale(home) and (left := restore_stale(home)):
+    if left := restore_stale(home):
         _log.error("settings of an earlier attempt could not be put back: %s", left)
 
 
