@@ -133,7 +133,8 @@ def _differing_settings(studies: Sequence[StudyData]) -> dict[str, dict[str, Any
 def _settings(resolved: Mapping[str, Any]) -> dict[str, Any]:
     budgets = resolved.get("budgets") or {}
     found = {f"train_{name}": value for name, value in (budgets.get("train") or {}).items()}
-    found["memory_limit_bytes"] = (budgets.get("attempt") or {}).get("memory", 0)
+    limit_bytes = int((budgets.get("attempt") or {}).get("memory") or 0)
+    found["memory_limit"] = f"{limit_bytes / GIB:.4g} GiB" if limit_bytes else "none"
     return (
         found
         | dict(resolved.get("inference") or {})
