@@ -111,7 +111,14 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
         boundary=boundary,
         tiers=tiers,
         tier_of=tier_of,
-        notices=(*notices, *mixed, *_repeats(runs, config_of), *_little(tasks, runs), *nothing),
+        notices=(
+            *notices,
+            *mixed,
+            *_unfinished(ordered),
+            *_repeats(runs, config_of),
+            *_little(tasks, runs),
+            *nothing,
+        ),
         data_sha256=_data_digest(runs, config_of, sizes),
         config_sha256=documents.digest({name: dict(found) for name, found in factors.items()}),
         difficulty=dict(difficulty or {}),
@@ -288,6 +295,12 @@ def _nominal(device: DeviceSummary | None, run: Run) -> int:
 def _tier_name(size_bytes: int, emulated: bool) -> str:
     size = f"{size_bytes / GIB:g} GiB" if size_bytes >= GIB / 2 else f"{size_bytes / 2**20:.4g} MiB"
     return f"{size}, emulated" if emulated else size
+
+
+def _unfinished(studies: Sequence[StudyData]) -> list[Notice]:
+    names = [data.study.name for data in studies if data.study.state == "active"]
+    text = f"{', '.join(names)} still runs: verdicts may change, and looking early makes more of them wrong"
+    return [Notice("notice", "unfinished", text)] if names else []
 
 
 def _repeats(runs: Sequence[Run], config_of: Mapping[str, str]) -> list[Notice]:

@@ -208,3 +208,10 @@ def test_a_factor_of_a_cell_beats_the_setting_of_its_study() -> None:
     other = dataclasses.replace(other, study=dataclasses.replace(other.study, resolved=resolved))
     found = build([dataclasses.replace(data, cells=cells), other])
     assert {config.factors["train_samples"] for config in found.records.configs} == {5, 7}
+
+
+def test_a_study_that_still_runs_is_said() -> None:
+    data = study()
+    running = dataclasses.replace(data, study=dataclasses.replace(data.study, state="active"))
+    assert codes(build([running]))["unfinished"] == "notice"
+    assert "unfinished" not in codes(build([data]))
