@@ -162,6 +162,7 @@ def _cell(
         devices=devices,
         failures=_failures(cell, mine),
         flags=tuple(sorted(flags)),
+        predicted_ram_bytes=cell.predicted_ram_bytes,
     )
 
 

@@ -64,6 +64,8 @@ class CellReport:
     devices: tuple[DeviceFigures, ...]
     failures: tuple[Failure, ...]
     flags: tuple[str, ...]
+    # What the planner's formula said before the run.
+    predicted_ram_bytes: float | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import jinja2
 from edgerig.errors import StorageError
 from edgerig_controller.report import numbers
 from edgerig_controller.report.aggregate import Figure
+from edgerig_controller.report.memory import prediction_report
 from edgerig_controller.report.model import DeviceFigures, Report
 from edgerig_controller.report.plots import plots, why_missing
 
@@ -43,12 +44,16 @@ class ReportFiles:
 def html(report: Report) -> str:
     """Renders the self-contained page."""
     template = environment(autoescape=True).get_template("report.html.j2")
-    return template.render(report=report, plots=plots(report))
+    return template.render(report=report, plots=plots(report), memory=prediction_report(report.cells))
 
 
 def markdown(report: Report) -> str:
     """Renders the same content as Markdown, tables instead of plots."""
-    return environment(autoescape=False).get_template("report.md.j2").render(report=report)
+    return (
+        environment(autoescape=False)
+        .get_template("report.md.j2")
+        .render(report=report, memory=prediction_report(report.cells))
+    )
 
 
 def document(report: Report) -> dict[str, Any]:

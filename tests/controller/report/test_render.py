@@ -14,6 +14,7 @@ import pytest
 from edgerig.errors import StorageError
 from edgerig_controller.report import render
 from edgerig_controller.report.build import build
+from edgerig_controller.report.memory import prediction_report
 from edgerig_controller.report.model import Report
 from edgerig_controller.report.plots import plots
 from edgerig_controller.report.svg import Dot, dot_plot
@@ -78,6 +79,16 @@ def test_both_forms_say_what_was_found_and_what_was_not(report: Report, write: o
         "rag-helps: method.kind rag better than method.kind none in accuracy by 2",
     ):
         assert phrase in text
+
+
+def test_the_prediction_of_memory_stands_beside_the_measurement(report: Report) -> None:
+    found = prediction_report(report.cells)
+    assert found is not None
+    # Five cells with runs; 80 MB were predicted, the largest run took 362 MB.
+    assert (found.count, round(found.median, 3)) == (5, round(80 / 362, 3))
+    for text in (render.html(report), render.markdown(report)):
+        assert "over 5 cells: median 0.22, from 0.22 to 0.22" in text
+        assert "predicted 76.3 MiB" in text
 
 
 def test_a_markdown_table_has_as_many_cells_in_every_row(report: Report) -> None:
