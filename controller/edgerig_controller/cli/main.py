@@ -57,6 +57,9 @@ COMMANDS: dict[str, Entry] = {
     "report": _entry("report", "report", "Write the report of studies again."),
     "guide": _entry("guide", "guide", "Judge the claims of studies: verdicts, report, guidelines."),
     "replay": _entry("replay", "replay", "Recompute guidelines and say whether they are the same."),
+    "token-energy": _entry(
+        "token_energy", "token_energy", "Fit joules per token over studies of many lengths."
+    ),
     "export": _entry("results", "export", "Write the results as tables for other programs."),
     "cancel": _entry("studies", "cancel", "Stop a study and its running trials."),
     "rm": _entry("studies", "rm", "Remove a study and what only it needs."),
