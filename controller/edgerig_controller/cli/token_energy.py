@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgerig.errors import EXIT_FAILED, EXIT_OK
+from edgerig.errors import EXIT_FAILED, EXIT_OK, UsageError
 from edgerig_controller.cli.guide import load
 from edgerig_controller.cli.options import Context, common_options
 from edgerig_controller.cli.reference import complete_studies
@@ -41,6 +41,8 @@ def token_energy(
     """
     from edgerig_controller.evidence.token_energy import token_energies
 
+    if not studies and not exports:
+        raise UsageError("no study is named", hint="edgerig token-energy STUDY...")
     data = load(context, studies, exports)
     found = token_energies(data, fit_idle=fit_idle, interaction=interaction)
     _show(context.out, found)
