@@ -195,7 +195,12 @@ async def _run(
 
     keeper = GoldenKeeper(frame, options.golden)
     frame.golden = options.golden
-    frame.on_leases = on_leases
+
+    def on_moved() -> None:
+        timer.replan()
+        linger.poke()
+
+    frame.on_leases, frame.on_moved = on_leases, on_moved
     frame.on_result = keeper.poke
     listeners = await _listen(home, frame, options, linger, stopping)
     endpoint = _endpoint(frame, options, listeners)

@@ -8,7 +8,7 @@ fsync of the folder that it stands in.
 """
 
 # Called for every change of a file: there a Path costs more than the change.
-# ruff: noqa: PTH115, PTH116, PTH123, PTH208
+# ruff: noqa: PTH112, PTH115, PTH116, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -58,9 +58,12 @@ class Disk:
     def before(self, event: str, path: str) -> None:
         """Comes before every change; may kill, or find the disk full."""
         owner = OWNER.get()
-        if owner is not None:
-            owner.point(f"{event} {path[len(str(self.root)) + 1 :]}")
-        if self.full and event in _NEEDS_SPACE:
+        if owner is None:
+            # The world itself: it puts disks in order, full or not.
+            return
+        owner.point(f"{event} {path[len(str(self.root)) + 1 :]}")
+        # A kernel sees that a folder is there before it looks for space.
+        if self.full and event in _NEEDS_SPACE and not (event == "os.mkdir" and os.path.isdir(path)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
     def synced(self, descriptor: int) -> None:

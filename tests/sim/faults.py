@@ -22,6 +22,7 @@ Kind = Literal[
     "full",
     "reboot",
     "power_cut",
+    "new_disk",
 ]
 _KINDS: tuple[Kind, ...] = (
     "kill_agent",
@@ -32,6 +33,7 @@ _KINDS: tuple[Kind, ...] = (
     "full",
     "reboot",
     "power_cut",
+    "new_disk",
 )
 # Most trials of a schedule end within this time where nothing goes wrong.
 _WINDOW_S = 90.0
@@ -55,15 +57,17 @@ class Plan:
 
     rates: dict[str, Rates]
     events: tuple[Event, ...]
+    # When the study is submitted; the agents may be there long before.
+    submitted_s: float
     # Node to the number of points in each of its lives after which it dies.
     deaths: dict[str, tuple[int, ...]]
 
     @property
     def ends_s(self) -> float:
-        return max((event.at_s + event.lasts_s for event in self.events), default=0.0)
+        return max((event.at_s + event.lasts_s for event in self.events), default=self.submitted_s)
 
 
-NOTHING = Plan({}, (), {})
+NOTHING = Plan({}, (), 0.0, {})
 
 
 def draw(seed: int, devices: tuple[str, ...]) -> Plan:
@@ -91,7 +95,7 @@ def draw(seed: int, devices: tuple[str, ...]) -> Plan:
         for node in nodes
         if rng.random() < 0.7
     }
-    return Plan(rates, events, deaths)
+    return Plan(rates, events, rng.choice([0.0, 0.0, 10.0, 40.0]), deaths)
 
 
 def _event(rng: random.Random, devices: tuple[str, ...]) -> Event:

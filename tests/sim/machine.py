@@ -169,7 +169,8 @@ class SimMachine:
     async def _attempt(self, program: Program) -> None:
         folder = program.folder
         deaf = self._rng.random() < 0.2
-        await asyncio.sleep(self._rng.uniform(0.05, 0.5))
+        # A slow card may take its time to start an interpreter.
+        await asyncio.sleep(self._rng.uniform(0.05, 3.0))
         if attempt_files.is_finished(folder) or (folder / "began").exists():
             return
         mark = {

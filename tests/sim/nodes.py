@@ -7,6 +7,7 @@ the databases, which live in memory with the same transactions as on a disk.
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -108,6 +109,8 @@ class AgentNode(Node):
         self.database = sqlite3.connect(":memory:", isolation_level=None)
         # Attempts of which a process began here, in order.
         self.ran: list[str] = []
+        # Of these, the ones that a disk may have taken along.
+        self.forgotten: set[str] = set()
         boot_path = disk.root.parent / f"{name}.boot"
         self.machine = SimMachine(loop, rng, boot_path, new_process=self.new_process, began=self.ran.append)
 
@@ -124,6 +127,16 @@ class AgentNode(Node):
         self.machine.boot()
         if power_cut:
             self.disk.cut_power()
+
+    def replace_disk(self) -> None:
+        """Somebody puts a new card in: nothing of what this device knew is left."""
+        self.reboot(power_cut=False)
+        self.database.execute("DELETE FROM attempt")
+        self.database.execute("DELETE FROM counter")
+        shutil.rmtree(self.home)
+        (self.home / "attempts").mkdir(parents=True)
+        self.disk.all_durable()
+        self.forgotten.update(self.ran)
 
     def after_death(self) -> None:
         self.machine.drop_locks()
@@ -276,7 +289,14 @@ class ControllerNode(Node):
         _engine.dispose()
         self.home = Home(disk.root / "data")
         homes.prepare(self.home)
+        disk.all_durable()
         self._ids = 0
+        self._frame: Frame | None = None
+
+    def announce_study(self) -> None:
+        """Wakes the agents, as SubmitStudy does; a controller that is down will be asked by them."""
+        if self.process is not None and self._frame is not None:
+            self.process.run(self._frame.wake_idle())
 
     def repository(self) -> Repository:
         return Repository(_engine, self.home.store_path, policy=self._policy, new_id=self._new_id)
@@ -288,6 +308,7 @@ class ControllerNode(Node):
             self.disk.cut_power()
 
     def after_death(self) -> None:
+        self._frame = None
         self._net.close_server()
 
     def start(self) -> None:
@@ -325,10 +346,11 @@ class ControllerNode(Node):
             clock=self.clock,
         )
         timer = frame.lease_timer()
-        frame.on_leases = timer.poke
+        frame.on_leases, frame.on_moved = timer.poke, timer.replan
         server = Server(process, Known(frame))
         await server.guard(Guard())
         self._net.server = server
+        self._frame = frame
         await timer.run()
 
     def _new_id(self) -> str:

@@ -15,11 +15,12 @@ from unittest import mock
 from edgerig_agent import conductor, folder, held
 from edgerig_agent.held import Action, Observed
 from edgerig_agent.runner import Runner
-from edgerig_agent.spool import HeldRow, Spool
+from edgerig_agent.spool import HeldRow
 from edgerig_controller.data import blobs
 from edgerig_controller.fleet import leases
 from edgerig_controller.fleet.leases import Answer, Lease, Policy
 from edgerig_controller.store import results
+from tests.sim.machine import SimMachine
 
 
 @contextmanager
@@ -134,19 +135,12 @@ def _blob_without_name() -> Iterator[None]:
 
 
 @contextmanager
-def _started_before_it_is_noted() -> Iterator[None]:
-    """The spool's row says `starting` only after the process was started, and no lock is held."""
-
-    def late(self: Spool, attempt_id: str, boot_id: str) -> None:
-        raise_it = self._change
-        raise_it("starting", "state = 'accepted', boot_id = ?", (boot_id,), attempt_id)
-
-    def unlocked(self: Any, _path: Any) -> bool:
-        return False
-
-    from tests.sim.machine import SimMachine
-
-    with mock.patch.object(Spool, "starting", late), mock.patch.object(SimMachine, "is_locked", unlocked):
+def _the_living_are_taken_for_dead() -> Iterator[None]:
+    """A new daemon does not look whether the attempt of the one before it still runs."""
+    with (
+        mock.patch.object(SimMachine, "is_locked", lambda _self, _path: False),
+        mock.patch.object(Runner, "_process", lambda _self, _row, _folder: None),
+    ):
         yield
 
 
@@ -184,7 +178,7 @@ PLANTS: dict[str, Callable[[], Any]] = {
     "lost_is_for_ever": _lost_is_for_ever,
     "row_without_folder": _row_without_folder,
     "blob_without_name": _blob_without_name,
-    "started_before_it_is_noted": _started_before_it_is_noted,
+    "the_living_are_taken_for_dead": _the_living_are_taken_for_dead,
     "hints_are_facts": _hints_are_facts,
     "unknown_for_ever": _unknown_for_ever,
 }

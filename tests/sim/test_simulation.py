@@ -46,7 +46,7 @@ def test_a_death_at_each_durable_write_and_message_loses_nothing(node: str) -> N
     failed = {}
     # Every place in steps of three; which three changes with the node, and the seeds reach the others.
     for number in range(1 + len(node) % 3, points + 1, 3):
-        if found := run(7, plan=Plan({}, (), {node: (number,)})).violations:
+        if found := run(7, plan=Plan({}, (), 0.0, {node: (number,)})).violations:
             failed[number] = found
     assert not failed
 

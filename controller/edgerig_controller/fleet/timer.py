@@ -7,13 +7,20 @@ here, because the deadline of a running attempt lies after its quiet window.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from edgerig.deadlines import within
+from edgerig_controller.fleet.leases import TTL_S
 
 
 class LeaseTimer:
-    """Calls `expire` whenever a deadline has passed. `poke` it after every change of leases."""
+    """Calls `expire` whenever a deadline has passed.
+
+    `poke` it when there may be a new deadline, `replan` it when the next one may
+    have moved. No new deadline is sooner than `ttl_s` from now, so most pokes
+    need not look.
+    """
 
     def __init__(
         self,
@@ -21,25 +28,36 @@ class LeaseTimer:
         next_deadline: Callable[[], Awaitable[float | None]],
         expire: Callable[[], Awaitable[None]],
         clock: Callable[[], float],
+        ttl_s: float = TTL_S,
     ) -> None:
         self._next_deadline = next_deadline
         self._expire = expire
         self._clock = clock
+        self._ttl_s = ttl_s
+        # When it wakes by itself; infinite while it does not, or is just finding out.
+        self._planned_unix_s = math.inf
         self._poked = asyncio.Event()
 
     def poke(self) -> None:
-        """Says that deadlines may have changed."""
+        """Says that there may be a new deadline."""
+        if self._clock() + self._ttl_s < self._planned_unix_s:
+            self._poked.set()
+
+    def replan(self) -> None:
+        """Says that the next deadline may have moved, also to later: nothing shall wake for nothing."""
         self._poked.set()
 
     async def run(self) -> None:
         """Runs until it is cancelled."""
         while True:
             self._poked.clear()
+            self._planned_unix_s = math.inf
             deadline = await self._next_deadline()
             delay_s = None if deadline is None else deadline - self._clock()
             if delay_s is not None and delay_s <= 0:
                 await self._expire()
                 continue
+            self._planned_unix_s = math.inf if deadline is None else deadline
             try:
                 await within(self._poked.wait(), delay_s)
             except asyncio.TimeoutError:

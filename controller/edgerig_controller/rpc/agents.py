@@ -69,8 +69,8 @@ class AgentService(AgentServiceServicer):
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
-        # Bytes per attempt and blob that are being uploaded.
-        self._uploads: dict[str, dict[str, int]] = {}
+        # Bytes of each blob that is being uploaded, per device and attempt.
+        self._uploads: dict[tuple[str, str], dict[str, int]] = {}
 
     async def Session(
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
@@ -195,7 +195,7 @@ class AgentService(AgentServiceServicer):
                 await self._stop_early(committed.study_id, request.attempt_id)
         if committed.outcome == "conflict":
             _log.error("attempt %s: %s", request.attempt_id, committed.reason)
-        self._uploads.pop(request.attempt_id, None)
+        self._uploads.pop((device_id, request.attempt_id), None)
         if committed.study_id:
             files = [(file.path, file.sha256) for file in request.manifest.files]
             frame.traces.remember(committed.study_id, request.attempt_id, files)
@@ -221,9 +221,13 @@ class AgentService(AgentServiceServicer):
         attempt_id = checks.check_name(request.attempt_id, "attempt_id")
         if len(request.data) > CHUNK_BYTES:
             raise ProtocolError(f"A piece of {len(request.data)} bytes is larger than {CHUNK_BYTES}.")
-        if not await self._frame.store.ask(lambda store: store.attempt_open_on(device_id, attempt_id)):
+        upload = (device_id, attempt_id)
+        # Asked once for all pieces; what the attempt has become is for its commit to find out.
+        if upload not in self._uploads and not await self._frame.store.ask(
+            lambda store: store.attempt_open_on(device_id, attempt_id)
+        ):
             raise ProtocolError(f"Attempt {attempt_id} is unknown here or not of {device_id}.")
-        self._reserve(attempt_id, request.sha256, request.size_bytes)
+        self._reserve(upload, request.sha256, request.size_bytes)
         state = await asyncio.to_thread(
             self._frame.blobs.put_chunk,
             request.sha256,
@@ -325,13 +329,13 @@ class AgentService(AgentServiceServicer):
                     scores = read_scores(opened)
         return scores
 
-    def _reserve(self, attempt_id: str, sha256: str, size_bytes: int) -> None:
-        uploads = self._uploads.setdefault(attempt_id, {})
+    def _reserve(self, upload: tuple[str, str], sha256: str, size_bytes: int) -> None:
+        uploads = self._uploads.setdefault(upload, {})
         uploads[sha256] = size_bytes
         if sum(uploads.values()) > checks.ATTEMPT_QUOTA_BYTES:
             del uploads[sha256]
             raise StorageError(
-                f"The files of attempt {attempt_id} have more than {checks.ATTEMPT_QUOTA_BYTES} bytes."
+                f"The files of attempt {upload[1]} have more than {checks.ATTEMPT_QUOTA_BYTES} bytes."
             )
 
 

@@ -38,6 +38,8 @@ class Frame:
     golden: GoldenPlan = field(default_factory=GoldenPlan)
     # Called whenever leases or the number of active studies may have changed.
     on_leases: Callable[[], None] = lambda: None
+    # Called instead when the state of a lease has changed.
+    on_moved: Callable[[], None] = lambda: None
     # Called when a result was committed or what people want of devices has changed.
     on_result: Callable[[], None] = lambda: None
     # Planning puts blobs that nothing refers to yet; garbage collection must wait for it.
@@ -48,7 +50,7 @@ class Frame:
     async def announce(self, study_ids: Iterable[str]) -> None:
         """Tells watchers, the timer and idle agents that studies have moved on."""
         touched = [study_id for study_id in study_ids if study_id]
-        self.on_leases()
+        (self.on_moved if touched else self.on_leases)()
         self.changes.touch(*touched)
 
     async def wake_idle(self) -> None:
@@ -58,7 +60,7 @@ class Frame:
             self.hub.wake(device_id)
 
     def lease_timer(self) -> LeaseTimer:
-        """Makes the timer that ends leases; `on_leases` must poke it."""
+        """Makes the timer that ends leases; `on_leases` must poke it and `on_moved` replan it."""
         return LeaseTimer(
             next_deadline=lambda: self.store.ask(lambda store: store.next_deadline()),
             expire=self.expire,
@@ -74,6 +76,8 @@ class Frame:
 
     async def tell_watchers_of_devices(self) -> None:
         """Lets watchers say anew why nothing runs, unless something is being measured."""
-        activity = await self.store.ask(lambda store: store.activity())
-        if not activity.measuring:
-            self.changes.touch(*activity.active_study_ids)
+        if self.changes.has_waiting():
+            activity = await self.store.ask(lambda store: store.activity())
+            if activity.measuring:
+                return
+        self.changes.touch_all()

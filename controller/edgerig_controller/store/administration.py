@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from edgerig.errors import NotFoundError
@@ -37,11 +37,20 @@ class Standing:
         return rules.refusal(self.administration, self.health, self.mismatch, purpose=purpose)
 
 
+_STANDING = (
+    select(tables.DeviceAdmin, tables.DeviceHealth, tables.DeviceIntent)
+    .select_from(tables.Device)
+    .outerjoin(tables.DeviceAdmin, tables.DeviceAdmin.device_id == tables.Device.device_id)
+    .outerjoin(tables.DeviceHealth, tables.DeviceHealth.device_id == tables.Device.device_id)
+    .outerjoin(tables.DeviceIntent, tables.DeviceIntent.device_id == tables.Device.device_id)
+    .where(tables.Device.device_id == bindparam("device_id"))
+)
+
+
 def standing(session: Session, device_id: str, now_unix_s: float) -> Standing:
     """Reads the standing of one device."""
-    admin = session.get(tables.DeviceAdmin, device_id)
-    health = session.get(tables.DeviceHealth, device_id)
-    intent = session.get(tables.DeviceIntent, device_id)
+    found = session.execute(_STANDING, {"device_id": device_id}).first()
+    admin, health, intent = found or (None, None, None)
     return _standing(admin, health, intent, now_unix_s)
 
 

@@ -97,7 +97,8 @@ def sync(
     freed = False
     orders = [_order(session, device_id, item, now_unix_s, policy, touched) for item in held]
     named = {item.attempt_id for item in held}
-    for row in _open_of(session, device_id):
+    open_rows = _open_of(session, device_id)
+    for row in open_rows:
         if row.attempt_id not in named:
             answer = leases.gone(load(row))
             freed |= apply(session, row, answer, now_unix_s=now_unix_s, touched=touched)
@@ -105,7 +106,8 @@ def sync(
     busy = any(order.verdict in ("continue", "cancel", "send") for order in orders)
     offer = None
     if wants_work and not busy:
-        offer = next_offer(session, device_id, now_unix_s, policy, new_id)
+        still_open = [row for row in open_rows if row.state in OPEN]
+        offer = next_offer(session, device_id, still_open, now_unix_s, policy, new_id)
     return Synced(tuple(orders), offer, frozenset(touched), freed)
 
 
@@ -169,10 +171,14 @@ def next_deadline(session: Session) -> float | None:
 
 
 def next_offer(
-    session: Session, device_id: str, now_unix_s: float, policy: Policy, new_id: Callable[[], str]
+    session: Session,
+    device_id: str,
+    open_rows: Sequence[tables.Attempt],
+    now_unix_s: float,
+    policy: Policy,
+    new_id: Callable[[], str],
 ) -> Offer | None:
     """Leases the next trial to a device that has none, or repeats an offer that it did not answer."""
-    open_rows = _open_of(session, device_id)
     if open_rows:
         row = open_rows[0]
         if row.state != "offered" or row.trial_id is None:

@@ -99,3 +99,15 @@ async def test_the_timer_expires_what_is_due_and_then_waits_for_a_poke() -> None
         await asyncio.sleep(0)
     task.cancel()
     assert expired == [5.0, 9.0]
+
+
+async def test_a_change_that_concerns_all_wakes_whoever_waits_for_anything() -> None:
+    changes = Changes()
+    seen = changes.version("s")
+    assert not changes.has_waiting()
+    waiting = asyncio.ensure_future(changes.wait("s", seen))
+    await asyncio.sleep(0)
+    assert changes.has_waiting()
+    changes.touch_all()
+    assert await waiting == changes.version("s") != seen
+    assert not changes.has_waiting()

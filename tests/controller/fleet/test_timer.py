@@ -28,3 +28,56 @@ async def test_a_cancellation_in_the_instant_of_a_poke_is_not_lost(turns: int) -
     for _ in range(20):
         await asyncio.sleep(0)
     assert task.done()
+
+
+class Store:
+    """Answers with the deadline that the test has set, and counts the questions."""
+
+    def __init__(self, deadline_unix_s: float | None) -> None:
+        self.deadline_unix_s = deadline_unix_s
+        self.asked = 0
+
+    async def next_deadline(self) -> float | None:
+        self.asked += 1
+        return self.deadline_unix_s
+
+    async def expire(self) -> None:
+        self.deadline_unix_s = None
+
+
+async def asked_after(store: Store, poke: str) -> int:
+    """Returns how often a timer asks the store because of a poke."""
+    timer = LeaseTimer(next_deadline=store.next_deadline, expire=store.expire, clock=lambda: 0.0, ttl_s=90.0)
+    task = asyncio.ensure_future(timer.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    before = store.asked
+    getattr(timer, poke)()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    return store.asked - before
+
+
+@pytest.mark.parametrize(
+    ("deadline_unix_s", "poke", "asked"),
+    [
+        # A new lease cannot end before the timer wakes anyway.
+        (60.0, "poke", 0),
+        (600.0, "poke", 1),
+        (None, "poke", 1),
+        # What was next may have moved away: nothing shall wake for nothing.
+        (60.0, "replan", 1),
+    ],
+)
+async def test_the_store_is_asked_only_when_the_next_deadline_may_be_another(
+    deadline_unix_s: float | None, poke: str, asked: int
+) -> None:
+    assert await asked_after(Store(deadline_unix_s), poke) == asked
+
+
+async def test_what_has_passed_is_ended_at_once() -> None:
+    store = Store(-1.0)
+    assert await asked_after(store, "replan") == 1
+    assert store.deadline_unix_s is None
