@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     random_ma = random.Random(1)
     began_ns = 0
     while not over.wait(STEP_S):
-        if not began_ns and _worked_s(config["worker_out"]) >= WORKED_S:
+        if not began_ns and worked_s(config["worker_out"]) >= WORKED_S:
             began_ns = time.monotonic_ns()
         now_ns = time.monotonic_ns()
         active = {
@@ -71,8 +71,8 @@ def _write(path: Path, kind: str, current_ma: int) -> None:
     os.close(descriptor)
 
 
-def _worked_s(worker_out: str) -> float:
-    """Returns the processor time of the worker so far, 0 before there is one."""
+def worked_s(worker_out: str) -> float:
+    """Returns the processor time of the worker with this --out so far, 0 before there is one."""
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue

@@ -22,8 +22,8 @@
  *   a100   power is the mean of the last 25 ms of every 100 ms (arXiv 2312.02741): three
  *          quarters of the time are never seen; the counter steps every 100 ms and sees all
  *
- * -DOLD_DRIVER leaves out nvmlDeviceGetFieldValues and the event reasons, as a driver
- * before they existed does.
+ * -DOLD_DRIVER leaves out nvmlDeviceGetFieldValues, the event reasons and the present version of
+ * the lists of processes, as a driver before they existed does.
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -184,6 +184,15 @@ int nvmlDeviceGetMemoryInfo(void *device, memory *found)
     return judge(&b, !profile_is("thor") && !profile_is("gb10"));
 }
 
+#ifndef OLD_DRIVER
+int nvmlDeviceGetGraphicsRunningProcesses_v3(void *device, unsigned *count, process *found)
+{
+    (void)device, (void)found;
+    board b = read_board("nvmlDeviceGetGraphicsRunningProcesses");
+    *count = 0;
+    return judge(&b, 1);
+}
+
 int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count, process *found)
 {
     (void)device;
@@ -197,7 +206,6 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count, proce
     return OK;
 }
 
-#ifndef OLD_DRIVER
 int nvmlDeviceGetCurrentClocksEventReasons(void *device, unsigned long long *reasons)
 {
     (void)device;

@@ -68,7 +68,7 @@ def discover(at: Places) -> list[Probe]:
             Channel("nvml", quantity, "gpu_board", _MILLI, unavailable_reason=reason)
             for quantity in (ENERGY_J, POWER_W)
         ]
-        return [Nvml("nvml", _FAST_NS, [Query(channels, list, Exception)])]
+        return [Nvml("nvml", _FAST_NS, [Query(channels, list, (Exception,))])]
     quick: list[Query] = []
     calm: list[Query] = []
     for index in range(_device_count(library)):
@@ -77,7 +77,7 @@ def discover(at: Places) -> list[Probe]:
         except library.NVMLError as error:
             why = f"nvmlDeviceGetHandleByIndex: {error}"
             channel = Channel(f"nvml:{index}", POWER_W, "gpu_board", _MILLI, unavailable_reason=why)
-            quick.append(Query([channel], list, Exception))
+            quick.append(Query([channel], list, (Exception,)))
             continue
         device = nvml_queries.Device(library, handle, index)
         quick += nvml_queries.fast(device)

@@ -48,7 +48,10 @@ class Query:
     """One call and the channels that its answer fills, in order."""
 
     def __init__(
-        self, channels: Sequence[Channel], call: Callable[[], Sequence[int]], errors: type[Exception]
+        self,
+        channels: Sequence[Channel],
+        call: Callable[[], Sequence[int]],
+        errors: tuple[type[Exception], ...],
     ) -> None:
         self.channels = tuple(channels)
         self._call = call
@@ -210,12 +213,21 @@ def _tried(
     """Asks once, and writes into each channel why it has no answer."""
     try:
         answers = list(ask())
-    except device.library.NVMLError as error:
+    except errors(device.library) as error:
         reasons = [f"{function}: {error}"] * len(channels)
     else:
         reasons = [f"{function}: {_why(answer)}" if answer <= LAST_UNREAD else "" for answer in answers]
     described = [c._replace(unavailable_reason=why) for c, why in zip(channels, reasons, strict=True)]
-    return Query(described, ask, device.library.NVMLError)
+    return Query(described, ask, errors(device.library))
+
+
+def errors(library: Any) -> tuple[type[Exception], ...]:
+    """What the binding raises: the driver's answers, and that the driver is older than a function.
+
+    The second is no NVMLError and comes from functions that have versions.
+    """
+    mismatch = getattr(library, "NVMLLibraryMismatchError", None)
+    return (library.NVMLError, mismatch) if mismatch else (library.NVMLError,)
 
 
 def _why(raw: int) -> str:

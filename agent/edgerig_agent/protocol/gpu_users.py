@@ -14,6 +14,7 @@ from typing import Any
 
 from edgerig_agent.probes import nvml
 from edgerig_agent.probes.base import list_folder, places, read_text
+from edgerig_agent.probes.nvml_queries import errors
 
 # `user  xorg  1234  5678K`; the first line is a heading, the last a total.
 _NVMAP_CLIENT = re.compile(r"^user\s+(\S+)\s+(\d+)\s", re.MULTILINE)
@@ -59,7 +60,7 @@ class GpuUsers:
         calls = (library.nvmlDeviceGetComputeRunningProcesses, library.nvmlDeviceGetGraphicsRunningProcesses)
         try:
             handles = [library.nvmlDeviceGetHandleByIndex(i) for i in range(library.nvmlDeviceGetCount())]
-        except library.NVMLError:
+        except errors(library):
             return None
         for handle in handles:
             for call in calls:
@@ -112,5 +113,5 @@ def _pids(library: Any, call: Any, handle: Any) -> set[int] | None:
     """Returns the processes of one list of NVML; None where the board has no such list."""
     try:
         return {int(process.pid) for process in call(handle)}
-    except library.NVMLError:
+    except errors(library):
         return None

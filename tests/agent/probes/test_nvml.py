@@ -105,6 +105,7 @@ def test_an_old_driver_has_one_power_and_names_what_it_lacks(tmp_path: Path) -> 
     with Reader(driver(tmp_path, is_old=True)) as reader:
         assert reader.channels["nvml:0:power"]["quantity"] == "power_w"
         assert "Function Not Found" in reader.reasons["nvml:0:power_instant"]
+        assert "does not match" in reader.reasons["nvml:0:own_memory"]
         assert set(reader.read()) >= {"nvml:0:energy", "nvml:0:power", "nvml:0:temperature"}
 
 
