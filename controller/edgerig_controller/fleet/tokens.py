@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgerig.errors import UsageError
+from edgerig_controller.study.labels import WORDS
 
 DEFAULT_TTL_S = 1800.0
 MAX_TTL_S = 30 * 86400.0
@@ -124,9 +125,10 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
         UsageError: a label has a character that study files cannot name, or there are too many.
     """
     for label in labels:
-        if _LABEL.fullmatch(label) is None:
+        if _LABEL.fullmatch(label) is None or label in WORDS:
             raise UsageError(
-                f"{label[:80]!r} cannot be a label.", hint="use letters, digits and ._:=-, such as ram=8g"
+                f"{label[:80]!r} cannot be a label.",
+                hint="use letters, digits and ._:=-, such as ram=8g; not and, or, not",
             )
     if len(set(labels)) > _MAX_LABELS:
         raise UsageError(f"A device has at most {_MAX_LABELS} labels.")

@@ -17,7 +17,8 @@ from functools import lru_cache
 MAX_CHARS = 500
 _MAX_DEPTH = 32
 _TOKEN = re.compile(r"\s*(?:(?P<mark>[()])|(?P<word>[A-Za-z0-9][A-Za-z0-9._:=-]*))")
-_WORDS = frozenset({"and", "or", "not"})
+# Joins, and no labels.
+WORDS = frozenset({"and", "or", "not"})
 
 Test = Callable[[Collection[str]], bool]
 
@@ -112,7 +113,7 @@ class _Parser:
         if self._next >= len(self._tokens):
             raise ExpressionError("a label is missing at the end")
         word, column = self._tokens[self._next]
-        if word in _WORDS or word in "()":
+        if word in WORDS or word in "()":
             raise ExpressionError(f"column {column}: a label is expected, not {word!r}")
         self._next += 1
         return lambda labels: word in labels

@@ -65,6 +65,18 @@ def test_labels_are_sorted_and_unique() -> None:
     assert tokens.check_labels(["ram=8g", "a", "ram=8g"]) == ("a", "ram=8g")
 
 
+@pytest.mark.parametrize("label", ["", "a b", "and", "or", "not", "-a", "a" * 64, "é"])
+def test_what_an_expression_could_not_name_is_no_label(label: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a label"):
+        tokens.check_labels([label])
+
+
+@pytest.mark.parametrize("name", ["", "local", "A", "../x"])
+def test_what_cannot_be_a_persons_name(name: str) -> None:
+    with pytest.raises(UsageError, match="person"):
+        tokens.check_person(name)
+
+
 @pytest.mark.parametrize("ttl_s", [-1.0, float("nan"), float("inf"), 1e9])
 def test_a_lifetime_that_cannot_be_is_refused(ttl_s: float) -> None:
     with pytest.raises(UsageError):
