@@ -108,6 +108,9 @@ def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     doctor.add_argument("--channels", action="store_true", help="also list every channel of every sensor")
     _add_root(doctor)
     doctor.add_argument("--worker-python", default="", metavar="EXE", help="interpreter that has torch")
+    doctor.add_argument(
+        "--meter", action="append", default=[], metavar="ADDRESS", help="an external meter to ask too"
+    )
     doctor.add_argument("--scan-s", type=float, default=1.0, metavar="S", help="seconds to read the sensors")
     doctor.add_argument(
         "--forget-idle-base", action="store_true", help="have the idle temperature measured anew"

@@ -23,6 +23,8 @@ from edgerig_agent.selftest.wave import Wave, Window
 # Share of a half that is left to the sensor to follow the edge.
 _FOLLOW_SHARE = 0.5
 _LAG_STEPS = 200
+# More cycles would tell the lag no better and cost a slow board minutes.
+_LAG_CYCLES = 12
 _FEWEST_CHANGES = 5
 
 # Student's t at 97.5 % for 1 to 30 degrees of freedom; beyond, the normal's (error below 2 %).
@@ -135,7 +137,8 @@ def _later(windows: Sequence[Window]) -> list[Window]:
 
 def _lag_s(series: Series, wave: Wave) -> float | None:
     """Shifts the wave by up to half a period and takes the shift with the largest difference."""
-    first, last = bisect_left(series.times_ns, wave.begin_ns), bisect_left(series.times_ns, wave.end_ns)
+    end_ns = min(wave.end_ns, wave.begin_ns + _LAG_CYCLES * wave.period_ns)
+    first, last = bisect_left(series.times_ns, wave.begin_ns), bisect_left(series.times_ns, end_ns)
     samples = list(zip(series.times_ns[first:last], series.watts[first:last], strict=True))
     step_ns = max(1, wave.period_ns // 2 // _LAG_STEPS)
     best: tuple[float, int] | None = None

@@ -10,12 +10,13 @@ import pytest
 from edgerig_agent.cli import main
 from edgerig_agent.doctor import controller
 from edgerig_agent.doctor.findings import Finding, Report, Section
+from edgerig_agent.doctor.main import examine
 from edgerig_agent.doctor.sensors import energy_section, other_section, scan
 from edgerig_agent.doctor.system import kernel_clock_status, memory, swap, time_sync
 from edgerig_agent.probes.base import ENERGY_J, UNREAD, Channel, places
 from edgerig_agent.probes.families import discover
 from edgerig_agent.protocol.conditions import Observer
-from tests.fakes import jetson_settings, sysfs_tree
+from tests.fakes import jetson_settings, meters, sysfs_tree
 from tests.fakes.sysfs_tree import write
 
 # In the place of the worker's interpreter: says which libraries it has, and what torch would say.
@@ -300,3 +301,28 @@ def test_swap_is_described(orin: Path) -> None:
     write(orin / "proc/swaps", "Filename Type Size Used Priority\n/dev/zram0 partition 2097152 0 5")
     found = swap(places(str(orin)), Observer(str(orin), orin).look())
     assert found.text.startswith("swap space compressed memory (zram): 2.0 GiB, 2048 MiB in use")
+
+
+def test_a_meter_makes_a_device_without_sensors_ready(tmp_path: Path) -> None:
+    (tmp_path / "root/sys").mkdir(parents=True)
+    worker = interpreter(tmp_path / "worker")
+    with meters.shelly(7.5) as shelly:
+        address = f"shelly://127.0.0.1:{shelly.port}"
+        report = examine(str(tmp_path / "root"), tmp_path, worker, scan_s=0.0, meter_addresses=[address])
+    assert report.ready
+    found = {section.name: section for section in report.sections}
+    assert "wall_ac" in found["energy"].findings[0].text
+    assert found["external meters"].state == "ok"
+    assert any(one.quantity == "power_w" and one.value == pytest.approx(7.5) for one in report.channels)
+
+
+def test_a_meter_that_does_not_answer_or_cannot_be_understood_is_named(tmp_path: Path) -> None:
+    (tmp_path / "root/sys").mkdir(parents=True)
+    for address, words_ in (("shelly://127.0.0.1:1", "does not answer"), ("shely://x", "shely")):
+        report = examine(
+            str(tmp_path / "root"), tmp_path, "/nowhere/python", scan_s=0.0, meter_addresses=[address]
+        )
+        found = {section.name: section for section in report.sections}
+        assert found["external meters"].state == "missing"
+        assert words_ in found["external meters"].findings[0].text
+        assert not report.ready
