@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from edgerig.deadlines import within
+from edgerig.deadlines import end, within
 from edgerig.errors import EdgerigError, StudyProblems
 from edgerig_controller.fleet.administration import GOLDEN
+from edgerig_controller.fleet.changes import INVENTORY
 from edgerig_controller.fleet.golden import GoldenPlan, for_device
 from edgerig_controller.rpc.frame import LOCAL_DEVICE, Frame
 from edgerig_controller.rpc.planning import plan_for_fleet
@@ -65,6 +66,21 @@ class GoldenKeeper:
 
     async def run(self) -> None:
         """Runs until it is cancelled."""
+        looking = asyncio.ensure_future(self._look_for_devices())
+        try:
+            await self._run()
+        finally:
+            await end(looking)
+
+    async def _look_for_devices(self) -> None:
+        """Pokes whenever a device has said what it is: it may be new, or back."""
+        changes = self._frame.changes
+        seen = changes.version(INVENTORY)
+        while True:
+            seen = await changes.wait(INVENTORY, seen)
+            self.poke()
+
+    async def _run(self) -> None:
         while True:
             self._poked.clear()
             await self._judge()

@@ -203,13 +203,17 @@ async def golden_rig(rig: Rig) -> KeyPair:
     """Enrolls a device that can plan and run golden trials."""
     pair = await rig.enrolled()
     async with rig.agent(pair) as stub:
-        facts = DeviceFacts(
-            environment_digest=ENVIRONMENT,
-            memory_bytes=8 * 2**30,
-            worker=WorkerRuntime(catalog_json=json.dumps(catalog())),
-        )
-        await stub.ReportInventory(agents.ReportInventoryRequest(facts=facts), timeout=PATIENCE_S)
+        await golden_rig_reports(stub)
     return pair
+
+
+async def golden_rig_reports(stub: Any) -> None:
+    facts = DeviceFacts(
+        environment_digest=ENVIRONMENT,
+        memory_bytes=8 * 2**30,
+        worker=WorkerRuntime(catalog_json=json.dumps(catalog())),
+    )
+    await stub.ReportInventory(agents.ReportInventoryRequest(facts=facts), timeout=PATIENCE_S)
 
 
 async def run_golden(rig: Rig, pair: KeyPair, ttft_s: float, *, failure: str = "") -> None:
@@ -288,14 +292,22 @@ async def test_after_a_repair_what_is_normal_is_learnt_anew(rig: Rig) -> None:
     assert len(points) == 10
 
 
-async def test_golden_studies_are_submitted_when_they_are_due(rig: Rig) -> None:
+@pytest.mark.parametrize("comes", ["before the keeper", "later"])
+async def test_golden_studies_are_submitted_when_they_are_due(rig: Rig, comes: str) -> None:
     pair = await golden_rig(rig)
     keeper = GoldenKeeper(rig.frame, GoldenPlan(PLAN.study, every_s=86400.0))
+    keeping = asyncio.create_task(keeper.run())
+    if comes == "before the keeper":
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
     async with rig.agent(pair) as stub:
         session = stub.Session(timeout=PATIENCE_S)
         await session.write(agents.SessionRequest(hello=agents.Hello(protocol_major=1)))
         await session.read()
-        keeping = asyncio.create_task(keeper.run())
+        if comes == "later":
+            await golden_rig_reports(stub)
+        else:
+            keeping = asyncio.create_task(keeper.run())
         while (await session.read()).WhichOneof("signal") != "wake":
             continue
         keeping.cancel()
