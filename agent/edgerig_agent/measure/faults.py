@@ -98,14 +98,17 @@ def find_faults(trace: Trace, field: Field, work: Sequence[Window]) -> list[Faul
 
 def readable(trace: Trace, field: Field) -> tuple[list[int], list[int]]:
     """Returns times and raw values of the readings that did not fail."""
-    pairs = [
-        (t, raw) for t, raw in zip(trace.times_ns, trace.column(field), strict=True) if raw > LAST_UNREAD
-    ]
+    column = trace.column(field)
+    if column and min(column) > LAST_UNREAD:
+        return list(trace.times_ns), list(column)
+    pairs = [(t, raw) for t, raw in zip(trace.times_ns, column, strict=True) if raw > LAST_UNREAD]
     return [t for t, _ in pairs], [raw for _, raw in pairs]
 
 
 def _unread(trace: Trace, field: Field) -> Iterator[Fault]:
     column = trace.column(field)
+    if not column or min(column) > LAST_UNREAD:
+        return
     for code, run in groupby(range(len(column)), key=lambda index: min(column[index], LAST_UNREAD + 1)):
         if code > LAST_UNREAD:
             continue
@@ -146,6 +149,8 @@ def _jumps(times: Sequence[int], raws: Sequence[int], field: Field) -> Iterator[
     ordered = sorted(abs(raw) for raw in raws)
     usual = ordered[int(0.95 * (len(ordered) - 1))] * field.scale if ordered else 0.0
     seldom = _JUMP_FACTOR * usual if usual > 0 else inf
+    if not ordered or ordered[-1] * field.scale <= min(limit, seldom):
+        return
     for is_beyond, run in groupby(
         range(len(raws)), key=lambda index: abs(raws[index]) * field.scale > min(limit, seldom)
     ):

@@ -131,13 +131,10 @@ def _covered(times_ns: Sequence[int], faults: Sequence[Fault]) -> frozenset[int]
 
 def _rail_source(trace: Trace, rails: Sequence[_Rail]) -> PowerSource:
     """One rail, or the sum of several that were read in the same scan."""
-    times: list[int] = []
-    watts: list[float] = []
-    for t_ns, *powers in zip(trace.times_ns, *(rail.power_w for rail in rails), strict=True):
-        known = [power for power in powers if power is not None]
-        if len(known) == len(rails):
-            times.append(t_ns)
-            watts.append(sum(known))
+    whole = [(t, p) for t, *p in zip(trace.times_ns, *(rail.power_w for rail in rails), strict=True)]
+    known = [(t, powers) for t, powers in whole if None not in powers]
+    times = [t for t, _ in known]
+    watts = [sum(power for power in powers if power is not None) for _, powers in known]
     first = rails[0].current
     accuracy = together([(rail.accuracy, rail.mean_w) for rail in rails])
     faults = tuple(fault for rail in rails for fault in rail.faults)
