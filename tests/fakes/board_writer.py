@@ -73,13 +73,13 @@ def _write(path: Path, kind: str, current_ma: int) -> None:
 
 def worked_s(worker_out: str) -> float:
     """Returns the processor time of the worker with this --out so far, 0 before there is one."""
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
             continue
         try:
-            command = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes().split(b"\0")
             if b"edgerig_workload" in command and worker_out.encode() in command:
-                fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
                 return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except OSError:
             continue
