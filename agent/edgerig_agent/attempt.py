@@ -244,8 +244,18 @@ def _inputs(folder: Path, trial: Trial, settings: Settings, cache: Path | None) 
         raise _PrepareError(FAILURE_CLASS_BAD_DATA, error) from error
 
 
-def _measure(course: _Course, keeper: Keeper) -> Finished:
-    """Runs sampler and worker side by side, then reduces what they left."""
+@dataclass(frozen=True)
+class _Observed:
+    """How the worker ended, and what was counted around it."""
+
+    ended: Ended
+    own_cpu_s: float
+    before: KernelCounters
+    log_tail: str
+
+
+def _observe(course: _Course) -> _Observed:
+    """Runs sampler and worker side by side."""
     folder, trial, settings = course.folder, course.trial, course.settings
     watch = CpuWatch()
     try:
@@ -276,14 +286,21 @@ def _measure(course: _Course, keeper: Keeper) -> Finished:
         if meter is not None:
             meter.close()
     write_cpu_times(folder, watch.times(own_cpu_s))
+    return _Observed(ended, own_cpu_s, before, log.tail())
+
+
+def _measure(course: _Course, keeper: Keeper) -> Finished:
+    """Has the worker run, then reduces what it and the sampler left."""
+    observed = _observe(course)
     kept = keeper.ended()
+    folder, trial, ended = course.folder, course.trial, observed.ended
     report, violation = take_events(folder, bytes(ended.events))
     reduced = reduce_attempt(folder, report, trial.protocol)
     ended.violation = ended.violation or violation
-    evidence = _evidence(trial, ended, report, reduced, before, log.tail())
-    window = _window(ended, own_cpu_s)
-    ending = classify(evidence)
-    result = compose(settings.attempt_id, trial, ending, report, reduced, window, course.anchors, kept=kept)
+    ending = classify(_evidence(trial, ended, report, reduced, observed.before, observed.log_tail))
+    window = _window(ended, observed.own_cpu_s)
+    attempt_id = course.settings.attempt_id
+    result = compose(attempt_id, trial, ending, report, reduced, window, course.anchors, kept=kept)
     result.protocol_record.CopyFrom(keeper.record)
     if reduced.last_available_bytes is not None:
         result.last_available_bytes = reduced.last_available_bytes
