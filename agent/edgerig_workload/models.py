@@ -170,8 +170,10 @@ def read_tokenizer(folder: Path) -> Any:
         raise WorkerFault("bad_model", f"{folder.name}: the tokenizer cannot be loaded: {error}") from error
 
 
-def read_weights(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
+def read_weights(folder: Path, kind: Any, dtype: torch.dtype, unused: tuple[str, ...] = ()) -> Any:
     """Load a model by a class of transformers; weights that the files lack are never made up.
+
+    Those whose names begin with one of `unused` may be missing: nothing reads them.
 
     Raises:
         WorkerFault: of class bad_model.
@@ -191,7 +193,8 @@ def read_weights(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         if "allocate memory" in str(error).lower() or "failed to map" in str(error).lower():
             raise
         raise WorkerFault("bad_model", f"{folder.name}: the weights cannot be loaded: {error}") from error
-    wrong = {name: report.get(name) for name in ("missing_keys", "mismatched_keys", "error_msgs")}
+    wrong = {name: report.get(name) for name in ("mismatched_keys", "error_msgs")}
+    wrong["missing_keys"] = [name for name in report["missing_keys"] if not name.startswith(unused)]
     if any(wrong.values()):
         shown = "; ".join(f"{name}: {_some(values)}" for name, values in wrong.items() if values)
         raise WorkerFault(

@@ -63,7 +63,8 @@ class Encoder:
                 f"{folder.name} is an encoder with a decoder; a sentence encoder is wanted, such as MiniLM",
             )
         tokenizer = models.read_tokenizer(folder)
-        model = models.read_weights(folder, AutoModel, torch.float32)
+        # What some encoders have behind their last layer is not used here.
+        model = models.read_weights(folder, AutoModel, torch.float32, unused=("pooler.",))
         model.eval()
         model.to(device)
         return cls(model, tokenizer, device, unit_length=similarity == "cosine")

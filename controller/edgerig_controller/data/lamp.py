@@ -1,4 +1,4 @@
-"""Task data of LaMP in the published file formats: checks it record by record, and takes users out of it.
+"""Task data of LaMP in the published file formats: finds the files and checks them record by record.
 
 Questions are a JSON list of {id, input, profile: [...]}, with user_id and dates where the
 benchmark has them; outputs are {"task": "LaMP_k", "golds": [{id, output}]}. Files of a
@@ -7,11 +7,9 @@ gigabyte are read in the memory of one record. Knows nothing of prompts or score
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,7 +152,7 @@ def check(files: Files, name: str) -> Findings:
     """
     shape, findings = SHAPES[name], Findings()
     try:
-        golds = _golds(files.outputs, name, findings)
+        golds = read_golds(files.outputs, name, findings)
         asked: dict[str, Place] = {}
         for record in Stream(files.questions):
             _question(record, files.questions.name, shape, golds, asked, findings)
@@ -166,57 +164,6 @@ def check(files: Files, name: str) -> Findings:
                 findings, files.outputs.name, record, item_id, "gold_without_question", "no question asks it"
             )
     return findings
-
-
-def rows(
-    files: Files, name: str, users: Collection[str] | None, history: int | None
-) -> Iterator[dict[str, Any]]:
-    """Yield the questions of some users as task data, each with the latest items of its profile.
-
-    Args:
-        files: must be sound but for empty histories.
-        name: the task.
-        users: whose questions; None = all.
-        history: profile items to keep of each, the latest; None = all.
-    """
-    shape = SHAPES[name]
-    golds = _golds(files.outputs, name, Findings())
-    for record in Stream(files.questions):
-        value = record.value
-        user = _user(value)
-        if users is not None and user not in users:
-            continue
-        item_id = str(value["id"])
-        profile = by_date(value["profile"])
-        kept = profile if history is None else profile[max(0, len(profile) - history) :]
-        yield {
-            "id": item_id,
-            "user": user,
-            "input": value["input"],
-            "output": golds[item_id][1],
-            "profile": [_entry(entry, shape) for entry in kept],
-        }
-
-
-def chosen_users(users: Collection[str], count: int, seed: int) -> frozenset[str]:
-    """Return `count` of the users, the same ones in whatever order they come.
-
-    A larger count keeps those of a smaller one.
-    """
-
-    def drawn(user: str) -> bytes:
-        return hashlib.sha256(f"{seed}/{user}".encode()).digest()
-
-    return frozenset(sorted(users, key=drawn)[:count])
-
-
-def by_date(profile: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Order a profile from old to new; where an item has no date it keeps the order of its file."""
-    dates = [_date(entry.get("date")) for entry in profile]
-    if any(date is None for date in dates):
-        return profile
-    order = sorted(range(len(profile)), key=lambda place: (dates[place] or (), place))
-    return [profile[place] for place in order]
 
 
 def refusal(files: Files, findings: Findings) -> DataError | None:
@@ -233,36 +180,26 @@ def refusal(files: Files, findings: Findings) -> DataError | None:
     )
 
 
-def _date(value: Any) -> tuple[int, ...] | None:
+def date_of(value: Any) -> tuple[int, ...] | None:
+    """Read a date as LaMP writes them, numbers joined by hyphens; None where it is none."""
     try:
         return tuple(int(part) for part in str(value).split("-"))
     except ValueError:
         return None
 
 
-def _user(value: Mapping[str, Any]) -> str:
+def user_of(value: Mapping[str, Any]) -> str:
+    """Return the user of a question."""
     # Files of the user split come without user ids; there a question stands for its user.
     return str(value.get("user_id", value["id"]))
 
 
-def _entry(entry: Mapping[str, Any], shape: Shape) -> dict[str, str]:
-    made = {
-        "id": str(entry["id"]),
-        "text": str(entry[shape.text]),
-        "output": _text(entry[shape.output]) if shape.output else "",
-    }
-    if shape.title:
-        made["title"] = str(entry[shape.title])
-    if "date" in entry:
-        made["date"] = str(entry["date"])
-    return made
-
-
-def _text(value: str | int | float) -> str:
+def text_of(value: str | int | float) -> str:
+    """Write a number as the worker reads it."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _golds(path: Path, name: str, findings: Findings) -> dict[str, tuple[Record, str]]:
+def read_golds(path: Path, name: str, findings: Findings) -> dict[str, tuple[Record, str]]:
     """Reads the expected outputs, by id; a record is kept without its value."""
     stream = Stream(path)
     golds: dict[str, tuple[Record, str]] = {}
@@ -280,7 +217,7 @@ def _golds(path: Path, name: str, findings: Findings) -> dict[str, tuple[Record,
         if isinstance(output, bool) or not isinstance(output, (str, int, float)):
             _fault(findings, path.name, record, item_id, "missing_field", "`output` is missing or no text")
             output = None
-        golds[item_id] = (Record(record.place), "" if output is None else _text(output).strip())
+        golds[item_id] = (Record(record.place), "" if output is None else text_of(output).strip())
         if output is not None:
             _check_gold(golds[item_id][1], path.name, record, item_id, shape, findings)
         if len(golds) > ITEMS_MOST:
@@ -342,7 +279,7 @@ def _question(
     findings.has_user_ids = findings.has_user_ids and "user_id" in value
     _profile(record, file, item_id, shape, findings)
     findings.item_count += 1
-    user = _user(value)
+    user = user_of(value)
     findings.users[user] = findings.users.get(user, 0) + 1
 
 
@@ -368,7 +305,7 @@ def _profile(record: Record, file: str, item_id: str, shape: Shape, findings: Fi
             _fault(findings, file, record, item_id, kind, f"profile[{place}]: {wrong}")
     findings.profile_item_count += len(profile)
     findings.longest_profile = max(findings.longest_profile, len(profile))
-    dated = all(isinstance(entry, dict) and _date(entry.get("date")) is not None for entry in profile)
+    dated = all(isinstance(entry, dict) and date_of(entry.get("date")) is not None for entry in profile)
     findings.undated_profile_count += not dated
 
 
@@ -381,7 +318,7 @@ def _entry_fault(entry: Any, shape: Shape) -> tuple[str, str]:
         if not number and not isinstance(value, str):
             return "missing_field", f"`{key}` is missing or no text"
     # What a profile item of LaMP-1 has for an output is a title and no label.
-    output = _text(entry[shape.output]) if shape.output and shape.task != "LaMP_1" else ""
+    output = text_of(entry[shape.output]) if shape.output and shape.task != "LaMP_1" else ""
     if shape.rated and output not in SCORES:
         return "history_label", f"`{shape.output}` {output[:80]!r} is none of 1 to 5"
     if output and shape.labels and output not in shape.labels:
@@ -392,20 +329,3 @@ def _entry_fault(entry: Any, shape: Shape) -> tuple[str, str]:
 def _fault(findings: Findings, file: str, record: Record, item_id: str, kind: str, message: str) -> None:
     place = record.place
     findings.add(Fault(file, place.line, place.offset_bytes, item_id[:80], kind, message))
-
-
-def write(rows_made: Iterator[dict[str, Any]], path: Path) -> int:
-    """Write task data as JSON lines and return how many.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    count = 0
-    try:
-        with path.open("w", encoding="utf-8", newline="\n") as stream:
-            for row in rows_made:
-                stream.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
-                count += 1
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}", hint=f"df -h {path.parent}") from error
-    return count

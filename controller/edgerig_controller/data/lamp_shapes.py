@@ -34,6 +34,13 @@ class Shape:
     rated: bool = False
 
     @property
+    def kind(self) -> Literal["classification", "rating", "generation"]:
+        """How answers are compared."""
+        if self.rated:
+            return "rating"
+        return "classification" if self.labels else "generation"
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The fields that every profile item must have, its id left out."""
         return tuple(name for name in (self.text, self.output, self.title) if name)

@@ -10,10 +10,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from edgerig.errors import DataError, UsageError
-from edgerig_controller.data import lamp, rows, synthetic
+from edgerig_controller.data import lamp, lamp_rows, rows, synthetic
+from edgerig_controller.data.lamp_shapes import SHAPES
 from edgerig_controller.data.tasks import DATA_SEED, DEFAULT_HISTORY, DEFAULT_ITEMS_PER_USER, DEFAULT_USERS
 from edgerig_controller.guidelines.difficulty import ProfileItem, Question
 
@@ -64,7 +65,7 @@ def _synthetic(name: str, users: int) -> TaskQuestions:
         history=DEFAULT_HISTORY,
         seed=DATA_SEED,
     )
-    return _questions(name, cast(Kind, synthetic.facts(name).kind), made)
+    return _questions(name, SHAPES[name].kind, made)
 
 
 def _file(path: Path, users: int, kind: Kind | None) -> TaskQuestions:
@@ -74,7 +75,7 @@ def _file(path: Path, users: int, kind: Kind | None) -> TaskQuestions:
         )
     rows.check(path, lambda _: "")
     names = {str(row["user"]) for row in _lines(path)}
-    kept = lamp.chosen_users(names, users, DATA_SEED) if len(names) > users else names
+    kept = lamp_rows.chosen_users(names, users, DATA_SEED) if len(names) > users else names
     return _questions(path.stem, kind, (row for row in _lines(path) if str(row["user"]) in kept))
 
 
@@ -92,8 +93,8 @@ def _lamp(folder: Path, users: int) -> Iterator[TaskQuestions]:
         if refusal := lamp.refusal(files, findings):
             raise refusal
         few = len(findings.users) > users
-        kept = lamp.chosen_users(findings.users, users, DATA_SEED) if few else None
-        yield _questions(name, cast(Kind, synthetic.facts(name).kind), lamp.rows(files, name, kept, None))
+        kept = lamp_rows.chosen_users(findings.users, users, DATA_SEED) if few else None
+        yield _questions(name, SHAPES[name].kind, lamp_rows.rows(files, name, kept, None))
 
 
 def _questions(task: str, kind: Kind, made: Iterable[dict[str, Any]]) -> TaskQuestions:

@@ -104,13 +104,11 @@ def resolve(
 def _lamp(
     wanted: Wanted, folder: Path, kept: int | None, families: Mapping[str, Family], blobs: BlobSink
 ) -> Task:
-    from edgerig_controller.data import lamp
+    from edgerig_controller.data import lamp, lamp_rows
     from edgerig_controller.data.lamp_shapes import SHAPES
 
     if wanted.name not in families or not wanted.path:
-        raise UsageError(
-            f"there is no LaMP task `{wanted.name}`", hint=f"LaMP tasks: {', '.join(SHAPES)}"
-        )
+        raise UsageError(f"there is no LaMP task `{wanted.name}`", hint=f"LaMP tasks: {', '.join(SHAPES)}")
     place = local.absolute(folder, wanted.path)
     if not place.is_dir():
         raise DataError(f"there is no folder {place}", hint="`path` starts at the folder of the study file")
@@ -120,11 +118,11 @@ def _lamp(
         raise refusal
     if not findings.item_count:
         raise DataError(f"{files.questions} holds no questions", hint=f"edgerig task check {place}")
-    users = None if wanted.users is None else lamp.chosen_users(findings.users, wanted.users, DATA_SEED)
+    users = None if wanted.users is None else lamp_rows.chosen_users(findings.users, wanted.users, DATA_SEED)
     family = families[wanted.name]
     with tempfile.TemporaryDirectory(prefix="edgerig-lamp-") as scratch:
         path = Path(scratch) / f"{wanted.name}.jsonl"
-        item_count = lamp.write(lamp.rows(files, wanted.name, users, kept), path)
+        item_count = lamp_rows.write(lamp_rows.rows(files, wanted.name, users, kept), path)
         size_bytes = path.stat().st_size
         sha256 = blobs.put_file(path)
     return Task(

@@ -180,7 +180,7 @@ def _exclusion_problems(
 def _metric(task: TaskEntry, catalog: Catalog) -> str:
     if task.metric is not None:
         return task.metric
-    if task.source == "synthetic" and task.name in catalog.tasks:
+    if task.source != "jsonl" and task.name in catalog.tasks:
         return catalog.tasks[task.name].metric
     return next(iter(checks.metrics_of_kind(task.kind or "", catalog)), "")
 

@@ -11,7 +11,9 @@ import pytest
 from edgerig import documents
 from edgerig.errors import ProtocolError, StudyProblems
 from edgerig.v1 import trial_pb2
+from edgerig_controller.data import lamp_write, synthetic
 from edgerig_controller.study import plan, trials
+from edgerig_controller.study.catalog import local_catalog
 from edgerig_controller.study.prepared import Exclusion
 from edgerig_controller.study.template import template
 from tests.controller.study.building import STUDY, catalog, planned, row, write_model, write_rows
@@ -285,3 +287,24 @@ def test_the_quickstart_is_a_good_study(tmp_path: Path) -> None:
     study = planned(tmp_path, text, catalog=plan.local_catalog())
     assert (len(study.cells), len(study.trials)) == (6, 12)
     assert {cell.ram_peak_bytes.basis for cell in study.cells} == {"formula"}
+
+
+def test_a_task_of_lamp_is_scored_as_the_catalogue_says(tmp_path: Path) -> None:
+    rows = synthetic.generate("lamp-3", users=3, items_per_user=2, history=4, seed=1)
+    lamp_write.write("lamp-3", rows, tmp_path / "lamp", "dev")
+    task = "{name: lamp-3, source: lamp, path: lamp, users: 2}"
+    text = STUDY.replace("{name: lamp-2, source: synthetic, users: 3, items_per_user: 2}", task)
+    assert task in text
+
+    study = planned(tmp_path, text.replace("metric: accuracy", "metric: rating"), catalog=local_catalog())
+
+    [found] = {one.trial.task.SerializeToString(deterministic=True) for one in study.trials}
+    message = trial_pb2.Task.FromString(found)
+    assert (message.prompt, message.metric, message.user_count) == ("lamp-3-published", "rating", 2)
+    assert message.data.sha256 in study.blobs
+
+
+def test_faults_of_lamp_data_are_told_at_the_path(tmp_path: Path) -> None:
+    text = STUDY.replace("source: synthetic, users: 3, items_per_user: 2", "source: lamp, path: nowhere")
+
+    assert any("there is no folder" in problem for problem in problems(tmp_path, text))

@@ -86,6 +86,26 @@ def test_a_text_beyond_the_encoders_positions_is_cut(bert_folder: Path) -> None:
     assert bool(torch.isfinite(vectors).all())
 
 
+def test_an_encoder_may_lack_its_pooler_but_no_layer(bert_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    whole = Encoder.load(bert_folder, CPU, "dot").vectors(TEXTS)
+    folder = Path(shutil.copytree(bert_folder, tmp_path / "bert"))
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if "pooler" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    without = Encoder.load(folder, CPU, "dot").vectors(TEXTS)
+    del kept["encoder.layer.1.output.dense.weight"]
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+    assert len(kept) < len(weights) - 1
+    assert torch.equal(whole, without)
+    with pytest.raises(WorkerFault, match=r"encoder\.layer\.1\.output"):
+        Encoder.load(folder, CPU, "dot")
+
+
 def test_an_encoder_with_a_decoder_is_refused(t5_folder: Path) -> None:
     with pytest.raises(WorkerFault, match="a sentence encoder is wanted") as caught:
         Encoder.load(t5_folder, CPU, "cosine")
