@@ -42,7 +42,7 @@ TRIAL = {
     "protocol": "PROTOCOL_QUICK",
     "seed": 1,
     "model": {"name": "starter/small"},
-    "method": {"kind": "spin", "parameters": {"duration_s": 3.0}},
+    "method": {"kind": "spin", "parameters": {"duration_s": 4.5}},
     "compression": {"kind": "none"},
     "budgets": {"attempt": {"duration_s": 60}},
 }

@@ -4,7 +4,7 @@
 
 CONFIG: {"rails": {PATH: CURRENT_MA}, "faults": [{"path", "kind", "duration_s"}], "worker_out": DIR,
 "log": FILE}. Each rail moves by a few milliamperes every 5 ms, as a rail at work does. The faults
-begin together when the worker whose command line has `worker_out` has used half a second of
+begin together when the worker whose command line has `worker_out` has used 0.3 s of
 processor time, so that they lie inside its work however slow its start was. Kinds:
 vanish (ENODEV: the driver is gone), no_data (ENODATA), stall (no new conversion), jump (a value
 that no rail has). The begin and end of each stand in the log, in ns of CLOCK_MONOTONIC. Ends on SIGTERM.
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 STEP_S = 0.005
-WORKED_S = 0.5
+WORKED_S = 0.3
 RIPPLE_MA = 12
 ABSURD_MA = 900_000
 
