@@ -17,13 +17,17 @@ from edgerig_controller.study.spec import Claim
 from edgerig_controller.study.yaml_source import Document, Path
 
 # A measured figure carries its unit in its name; which figures exist depends on the device.
-_FIGURE = re.compile(r"[a-z][a-z0-9_]*_(s|j|w|bytes|per_s|ratio|c|hz|v|a)")
+_FIGURE = re.compile(r"[a-z][a-z0-9_]*_(s|j|w|bytes|per_s|ratio|c|hz|v|a)|j_per_[a-z_]*[a-z]")
+# A figure of all ratings together: recomputed from their item scores.
+RMSE, RATING = "rmse", "rating"
 
 
 def resolve(claim: Claim, catalog: Catalog) -> dict[str, Any]:
     """Return a checked claim with its direction filled in, as it is stored."""
     metric = catalog.metrics.get(claim.metric)
     known = "" if metric is None else "larger" if metric.larger_is_better else "smaller"
+    if claim.metric == RMSE:
+        known = "smaller"
     return {**claim.model_dump(mode="json"), "direction": claim.direction or known}
 
 
@@ -74,13 +78,28 @@ def _metric_problems(
     metric = catalog.metrics.get(claim.metric)
     if metric is not None:
         return _score_problems(claim, place, metrics_of_tasks, document.place((*path, "direction")), catalog)
+    if claim.metric == RMSE:
+        return _rmse_problems(claim, place, metrics_of_tasks, document.place((*path, "direction")))
     if not _FIGURE.fullmatch(claim.metric):
         message = f"unknown metric `{claim.metric}`"
-        return [Problem(place, message, nearest(claim.metric, [*catalog.metrics, "ttft_s", "energy_j"]))]
+        return [
+            Problem(place, message, nearest(claim.metric, [*catalog.metrics, RMSE, "ttft_s", "energy_j"]))
+        ]
     if claim.direction is None:
         message = f"`direction` is missing: is a larger or a smaller `{claim.metric}` better?"
         return [Problem(document.place(path), message, "write direction: smaller, or direction: larger")]
     return []
+
+
+def _rmse_problems(
+    claim: Claim, place: str, metrics_of_tasks: Mapping[str, str], direction_place: str
+) -> list[Problem]:
+    problems = []
+    if RATING not in metrics_of_tasks.values():
+        problems.append(Problem(place, "no task of this study has ratings", "RMSE is that of ratings"))
+    if claim.direction == "larger":
+        problems.append(Problem(direction_place, "of `rmse` the smaller is better", "leave `direction` out"))
+    return problems
 
 
 def _score_problems(

@@ -33,6 +33,16 @@ def test_a_measured_figure_keeps_its_given_direction(tmp_path: Path) -> None:
     assert planned(tmp_path, text).claims[0]["direction"] == "smaller"
 
 
+def test_energy_per_unit_is_a_figure(tmp_path: Path) -> None:
+    text = with_claims(GOOD.replace("metric: accuracy", "metric: j_per_request, direction: smaller"))
+    assert planned(tmp_path, text).claims[0]["metric"] == "j_per_request"
+
+
+def test_the_smaller_rmse_of_ratings_is_better(tmp_path: Path) -> None:
+    text = with_claims(GOOD.replace("accuracy", "rmse")).replace("name: lamp-2", "name: lamp-3")
+    assert planned(tmp_path, text).claims[0]["direction"] == "smaller"
+
+
 def test_a_list_of_values_means_any_of_them(tmp_path: Path) -> None:
     text = with_claims(GOOD.replace("method.kind: rag", "method.kind: [rag, lora]"))
     assert planned(tmp_path, text).claims[0]["better"] == {"method.kind": ["rag", "lora"]}
@@ -53,6 +63,9 @@ def test_a_list_of_values_means_any_of_them(tmp_path: Path) -> None:
         ("metric: accuracy", "metric: rating", "no task of this study is scored by `rating`"),
         ("metric: accuracy", "metric: ttft_s", "`direction` is missing"),
         ("margin: 2", "direction: smaller", "of `accuracy` the larger is better"),
+        ("metric: accuracy", "metric: rmse", "no task of this study has ratings"),
+        ("metric: accuracy", "metric: rmse, direction: larger", "of `rmse` the smaller is better"),
+        ("metric: accuracy", "metric: j_per_", "unknown metric `j_per_`"),
     ],
 )
 def test_a_claim_that_nothing_can_answer_is_a_problem(
