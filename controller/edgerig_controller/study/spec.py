@@ -391,8 +391,8 @@ class Claim(_Frozen):
     margin: float = Field(
         default=0.0,
         ge=0,
-        description="Least difference that counts: points of a hundred for scores, stars for rmse, percent for "
-        "measured figures; 0: the usual.",
+        description="Least difference that counts: points of a hundred for scores, stars for rmse, "
+        "percent for measured figures; 0: the usual.",
     )
     direction: Literal["larger", "smaller"] | None = Field(
         default=None,
