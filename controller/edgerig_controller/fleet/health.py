@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
+from scipy.stats import norm
 from scipy.stats import t as student_t
 
 PointVerdict = Literal["learning", "steady", "drifted"]
@@ -60,11 +61,14 @@ class Judgement:
     ewma_high: float | None = None
 
 
-def judge(values: Sequence[float], *, baseline_count: int = BASELINE_COUNT) -> Judgement:
+def judge(
+    values: Sequence[float], *, baseline_count: int = BASELINE_COUNT, figure_count: int = 1
+) -> Judgement:
     """Judges the newest of the values of one figure, given in the order of time.
 
     The first `baseline_count` values say what is normal; while there are no
-    more than those the verdict is `learning`.
+    more than those the verdict is `learning`. `figure_count` figures are judged
+    at the same time: each gets its share of the false alarms (Bonferroni).
 
     Raises:
         ValueError: no values, one that is not finite, or a baseline of less than 3.
@@ -78,11 +82,11 @@ def judge(values: Sequence[float], *, baseline_count: int = BASELINE_COUNT) -> J
     first, later = values[:baseline_count], values[baseline_count:]
     baseline = Baseline(baseline_count, fmean(first), stdev(first))
     relevant = RELEVANT_SHARE * abs(baseline.mean)
-    half = max(shewhart_half_width(baseline), relevant)
+    half = max(shewhart_half_width(baseline, figure_count), relevant)
     ewma = baseline.mean
     for value in later:
         ewma = EWMA_LAMBDA * value + (1 - EWMA_LAMBDA) * ewma
-    ewma_half = max(ewma_half_width(baseline, len(later)), relevant)
+    ewma_half = max(ewma_half_width(baseline, len(later), figure_count), relevant)
     newest = values[-1]
     detail = _detail(newest, baseline, half, ewma, ewma_half)
     return Judgement(
@@ -97,13 +101,13 @@ def judge(values: Sequence[float], *, baseline_count: int = BASELINE_COUNT) -> J
     )
 
 
-def shewhart_half_width(baseline: Baseline) -> float:
+def shewhart_half_width(baseline: Baseline, figure_count: int = 1) -> float:
     """Returns half the prediction interval of one more value: t * s * sqrt(1 + 1/n)."""
-    quantile = float(student_t.ppf(1 - SHEWHART_TAIL, baseline.count - 1))
+    quantile = float(student_t.isf(SHEWHART_TAIL / figure_count, baseline.count - 1))
     return quantile * baseline.sd * math.sqrt(1 + 1 / baseline.count)
 
 
-def ewma_half_width(baseline: Baseline, later_count: int) -> float:
+def ewma_half_width(baseline: Baseline, later_count: int, figure_count: int = 1) -> float:
     """Returns half the width of the average's limits after so many values.
 
     L * s * sqrt(lambda / (2 - lambda) * (1 - (1 - lambda)^(2 i)) + 1 / n), where
@@ -112,7 +116,7 @@ def ewma_half_width(baseline: Baseline, later_count: int) -> float:
     settling = 1 - (1 - EWMA_LAMBDA) ** (2 * later_count)
     variance = EWMA_LAMBDA / (2 - EWMA_LAMBDA) * settling + 1 / baseline.count
     # The tail of L under the normal law, taken from Student's t for the short baseline.
-    tail = float(student_t.sf(EWMA_L, 10_000))
+    tail = float(norm.sf(EWMA_L)) / figure_count
     return float(student_t.isf(tail, baseline.count - 1)) * baseline.sd * math.sqrt(variance)
 
 

@@ -84,6 +84,16 @@ def test_false_alarms_are_rare_also_with_a_short_baseline() -> None:
     assert alarms <= 20
 
 
+def test_several_figures_share_the_false_alarms() -> None:
+    baseline = Baseline(20, 0.0, 1.0)
+    assert shewhart_half_width(baseline, 5) > shewhart_half_width(baseline)
+    assert ewma_half_width(baseline, 3, 5) > ewma_half_width(baseline, 3)
+    values = [100.0, 101.0] * 6
+    for value in (103.0, 104.0, 105.0):
+        few, many = judge([*values, value]), judge([*values, value], figure_count=20)
+        assert many.low is not None and few.low is not None and many.low <= few.low
+
+
 def test_a_large_shift_is_found_nearly_always() -> None:
     rng = random.Random(4)
     found = sum(judge([*series(rng, 8), rng.gauss(100 + 10 * 3, 3)]).verdict == "drifted" for _ in range(200))
