@@ -82,6 +82,7 @@ class _Run:
         self._reasons = [""] * len(self._opened)
 
     def read_if_due(self, now_s: float) -> None:
+        """Reads all channels once where their interval is over."""
         if now_s < self._due_s or not self._opened:
             return
         self._due_s = now_s + self.interval_s
@@ -95,6 +96,7 @@ class _Run:
                 self._reasons[index] = unread_reason(raw)
 
     def channels(self) -> list[ChannelScan]:
+        """Returns what was found of each channel, readable or not."""
         opened = {(c.source, c.quantity): index for index, c in enumerate(self._opened)}
         found = []
         for channel in self._probe.describe():
@@ -118,6 +120,7 @@ class _Run:
         return found
 
     def close(self) -> None:
+        """Closes the probe."""
         self._probe.close()
 
 

@@ -60,6 +60,7 @@ class _Helper:
 
     @property
     def exit_code(self) -> int | None:
+        """None while it lives."""
         return self._process.poll()
 
     def ask(self, document: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Wave:
 
     @property
     def end_ns(self) -> int:
+        """The end of the last period."""
         return self.begin_ns + self.cycle_count * self.period_ns
 
     def on_windows(self) -> list[Window]:
