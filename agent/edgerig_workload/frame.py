@@ -96,6 +96,7 @@ class Attempt:
         import torch
 
         from edgerig_workload import accelerator, compress
+        from edgerig_workload.compress.artefacts import is_packed
 
         trial = self.trial
         device = models.runtime(trial.threads)
@@ -120,6 +121,12 @@ class Attempt:
         if trial.compression.kind == "none":
             compressed = transform(loaded, trial.compression, material)
         else:
+            if is_packed(loaded.model):
+                raise WorkerFault(
+                    "bad_model",
+                    f"the checkpoint is quantised already; {trial.compression.kind} needs dense weights: "
+                    "use compression none, or the dense checkpoint",
+                )
             with self.marks.phase("compress"):
                 compressed = transform(loaded, trial.compression, material)
         compress.report(compressed, trial.compression, self.folders.out)

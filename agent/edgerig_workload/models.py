@@ -15,6 +15,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+from edgerig_workload.compress import artefacts
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.tasks.wording import Head
 
@@ -84,7 +85,12 @@ def load(folder: Path, dtype: str, device: torch.device) -> Loaded:
     tokenizer = read_tokenizer(folder)
     encoder_decoder = bool(getattr(config, "is_encoder_decoder", False))
     chosen = _dtype(dtype, config, device)
-    model = read_weights(folder, AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM, chosen)
+    kind = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
+    layout = artefacts.layout_of(config)
+    if layout is None:
+        model = read_weights(folder, kind, chosen)
+    else:
+        model = artefacts.load(folder, kind, config, layout, chosen)
     rows = int(model.get_input_embeddings().weight.shape[0])
     largest_id = max(tokenizer.get_vocab().values(), default=-1)
     if largest_id >= rows:
@@ -95,6 +101,7 @@ def load(folder: Path, dtype: str, device: torch.device) -> Loaded:
     model.eval()
     model.to(device)
     weights = list(model.parameters())
+    packed_count = 0 if layout is None else artefacts.packed_count(model)
     return Loaded(
         model=model,
         tokenizer=tokenizer,
@@ -104,8 +111,11 @@ def load(folder: Path, dtype: str, device: torch.device) -> Loaded:
         pad_id=_pad_id(tokenizer),
         stop_ids=_stop_ids(model, tokenizer),
         encoder_decoder=encoder_decoder,
-        parameter_count=sum(weight.numel() for weight in weights),
-        weights_bytes=sum(weight.numel() * weight.element_size() for weight in weights),
+        parameter_count=sum(weight.numel() for weight in weights) + packed_count,
+        weights_bytes=sum(
+            part.numel() * part.element_size()
+            for part in (model.state_dict().values() if packed_count else weights)
+        ),
         hidden=int(model.get_input_embeddings().weight.shape[1]),
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from edgerig_workload.catalog import EXCLUSIONS
+from edgerig_workload.compress.artefacts import is_packed
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.learn import losses, rag
 from edgerig_workload.learn.budget import is_limited, split
@@ -75,7 +76,9 @@ def learn(context: Context) -> Learned:
             "a training budget in joules needs a power sensor that covers a whole board or processor, and "
             "this device has none that can be read: `edgerig-agent doctor` says why; use duration_s instead",
         )
-    _refuse_excluded(choice, context.trial.compression.kind)
+    # A checkpoint that came packed is excluded from what GPTQ's own packed weights are.
+    packed = is_packed(context.loaded.model) and context.trial.compression.kind == "none"
+    _refuse_excluded(choice, "gptq-int4" if packed else context.trial.compression.kind)
     retrieves = choice.kind.startswith(RETRIEVING)
     word = rag.worder(context) if retrieves else bare_worder(context)
     training = Training()
