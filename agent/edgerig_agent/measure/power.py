@@ -94,7 +94,9 @@ def energy_figures(
         figures.append(energy)
         if not source.is_total:
             continue
-        totals.setdefault(_device_of(source), []).append((energy, measured.mean_w))
+        if not source.is_short(windows):
+            # A counter that moves every 100 ms says nothing certain of a window of 20 ms.
+            totals.setdefault(_device_of(source), []).append((energy, measured.mean_w))
         figures += _power_figures(measured, phase)
         if phase in _NET_PHASES:
             figures.append(_net_figure(measured, idle, phase))

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgerig.v1.attempt_pb2 import (
+    BOUNDARY_RAIL,
     PHASE_COOLDOWN,
     PHASE_DECODE,
+    PHASE_EVALUATE,
     PHASE_IDLE_POST,
     PHASE_IDLE_PRE,
     PHASE_IDLE_RESIDENT,
@@ -50,6 +52,10 @@ from edgerig_agent.probes.families import POWER_FAMILIES
 NESTED_PHASES = frozenset({PHASE_TRAIN_STEP, PHASE_PREFILL, PHASE_DECODE, PHASE_RETRIEVE})
 # Phases in which the device does nothing on purpose.
 IDLE_PHASES = frozenset({PHASE_IDLE_PRE, PHASE_IDLE_RESIDENT, PHASE_IDLE_POST, PHASE_COOLDOWN})
+# Phases whose energy is evidence.
+_JUDGED_PHASES = frozenset(
+    {PHASE_TRAIN, PHASE_TRAIN_STEP, PHASE_INFERENCE, PHASE_PREFILL, PHASE_DECODE, PHASE_EVALUATE}
+)
 
 
 @dataclass(frozen=True)
@@ -103,9 +109,7 @@ def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Re
     figures += idle_figures(attempt.sources, attempt.idles, attempt.flags)
     figures += corpus_figures(report.metrics, attempt.flags)
     figures += _run_figures(attempt)
-    spared = _spared_sources(attempt)
-    of_figures = {flag for measured in figures if measured.source not in spared for flag in measured.flags}
-    flags = of_figures | set(_disturbances(attempt))
+    flags = _figure_flags(attempt, figures) | set(_disturbances(attempt))
     return Reduced(
         tuple(figures),
         attempt.sampler,
@@ -196,6 +200,24 @@ def _run_figures(attempt: _Attempt) -> list[Measurement]:
     if whole:
         figures += memory.run_figures(attempt.traces, sampler.channels, attempt.report, whole)
     return figures
+
+
+def _figure_flags(attempt: _Attempt, figures: Sequence[Measurement]) -> set[str]:
+    """Returns the flags of figures that are flags of the run.
+
+    A lost sample weighs much in a phase of a tenth of a second; it takes the run's
+    evidence away only in the phases that claims are about, and of a total where
+    there is one.
+    """
+    spared = _spared_sources(attempt)
+    return {
+        flag
+        for measured in figures
+        if measured.source not in spared
+        for flag in measured.flags
+        if flag != validity.LOW_COVERAGE
+        or (measured.phase in _JUDGED_PHASES and (attempt.no_total or measured.boundary != BOUNDARY_RAIL))
+    }
 
 
 def _disturbances(attempt: _Attempt) -> list[str]:

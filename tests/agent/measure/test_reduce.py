@@ -87,3 +87,30 @@ def test_a_sampler_without_a_last_word_has_died(tmp_path: Path) -> None:
     assert read_sampler_summary(tmp_path).died
     (tmp_path / "sampler.json").write_text(json.dumps({**summary, "ended": True}))
     assert not read_sampler_summary(tmp_path).died
+
+
+def gapped_rail(folder: Path, gap: tuple[int, int]) -> None:
+    """Writes a rail that is sampled at 100 Hz for seven seconds, but for one gap."""
+    (folder / "trace").mkdir()
+    source = "ina3221:1-0040:1:VDD_IN"
+    fields: list[dict[str, object]] = [
+        {"name": unit, "unit": unit, "scale": 1e-3, "source": source, "boundary": "module_in"}
+        for unit in ("current_a", "voltage_v")
+    ]
+    header: dict[str, object] = {"schema": 1, "name": "ina3221", "interval_ns": S // 100}
+    writer = TraceWriter(str(folder / "trace/ina3221.trace"), header, fields)
+    for t_ns in range(0, 7 * S, S // 100):
+        if not gap[0] <= t_ns < gap[1]:
+            writer.append(t_ns, [2000, 5000])
+    writer.close()
+
+
+def test_a_gap_in_the_work_is_the_runs_own_and_one_in_loading_only_its_figures(tmp_path: Path) -> None:
+    for name, begin, is_runs in (("load", 1.2, False), ("train", 3.2, True)):
+        folder = tmp_path / name
+        folder.mkdir()
+        gapped_rail(folder, (int(begin * S), int((begin + 0.2) * S)))
+        reduced = reduce_attempt(folder, trained(), PROTOCOL_STANDARD)
+        figures = {flag for one in reduced.measurements for flag in one.flags}
+        assert "low_coverage" in figures
+        assert ("low_coverage" in reduced.figure_flags) is is_runs
