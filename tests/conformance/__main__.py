@@ -1,15 +1,17 @@
-"""`python -m tests.conformance boards DIR` and `... check [--board NAME] -- COMMAND`; see README.md."""
+"""`python -m tests.conformance boards DIR | check [--board NAME] -- COMMAND | nvml DIR`; see README.md."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.conformance.check import Verdict, check, own_probe
 from tests.fakes.boards import BOARDS
+from tests.fakes.shared_library import NoCompilerError, compiled
 
 CONFORMS, WRONG, NOTHING_RAN = 0, 1, 2
 
@@ -26,6 +28,9 @@ def main(argv: list[str]) -> int:
     run.add_argument("--expect", type=Path, metavar="FILE.json")
     run.add_argument("command", nargs="*", metavar="COMMAND", help="your probe; edgerig's own when left out")
     run.set_defaults(handler=_check)
+    nvml = verbs.add_parser("nvml", help="build the stub of NVIDIA's library, libnvidia-ml.so.1")
+    nvml.add_argument("folder", type=Path, metavar="DIR")
+    nvml.set_defaults(handler=_nvml)
     arguments = parser.parse_args(argv)
     if "tree" in arguments and (arguments.tree is None) != (arguments.expect is None):
         parser.error("--tree and --expect belong together")
@@ -39,6 +44,20 @@ def _boards(arguments: argparse.Namespace) -> int:
         expected = build(folder / "root")
         (folder / "expect.json").write_text(json.dumps(expected, indent=2) + "\n")
         print(folder)
+    return CONFORMS
+
+
+def _nvml(arguments: argparse.Namespace) -> int:
+    try:
+        library = compiled("nvml_stub.c", "libnvidia-ml.so.1")
+    except NoCompilerError as error:
+        print(error)
+        return NOTHING_RAN
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(library, arguments.folder / library.name)
+    print(f"LD_LIBRARY_PATH={arguments.folder.resolve()}")
+    print("NVML_STUB=gpu|orin|thor|gb10|a100|none")
+    print("NVML_STUB_SCRIPT=FILE")
     return CONFORMS
 
 
