@@ -24,7 +24,7 @@ from edgerig import documents
 from edgerig.errors import EdgerigError
 from edgerig.v1 import agent_service_pb2 as agents
 from edgerig.v1 import attempt_pb2, trial_pb2
-from edgerig_controller.fleet import inventory
+from edgerig_controller.fleet import inventory_file
 from edgerig_controller.study import labels
 
 BLOCK = 5000
@@ -152,6 +152,6 @@ def _throw_text(rng: random.Random, words: Sequence[str]) -> str:
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "result.json": lambda text: documents.from_json(text, attempt_pb2.AttemptResult(), what="result.json"),
     "trial.json": lambda text: documents.from_json(text, trial_pb2.Trial(), what="trial.json"),
-    "inventory": lambda text: inventory.parse(text, "inventory"),
+    "inventory": lambda text: inventory_file.parse(text, "inventory"),
     "labels": labels.check,
 }

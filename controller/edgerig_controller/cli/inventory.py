@@ -81,7 +81,7 @@ def _apply(context: Context, file: Path, *, prune: bool, dry_run: bool) -> None:
     from edgerig.v1 import fleet_service_pb2 as pb
     from edgerig_controller.cli.fleet import as_json, ask
     from edgerig_controller.cli.reference import read_file
-    from edgerig_controller.fleet.inventory import parse
+    from edgerig_controller.fleet.inventory_file import parse
 
     devices = parse(read_file(file), file.name)
     request = pb.ApplyInventoryRequest(devices=devices, prune=prune, dry_run=dry_run)

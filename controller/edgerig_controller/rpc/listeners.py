@@ -7,9 +7,9 @@ each service has a listener of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import grpc
 import grpc.aio
@@ -73,78 +73,66 @@ async def open_listeners(
         UsageError: a wanted port or address cannot be had.
     """
     listeners = Listeners()
-
-    def addresses() -> tuple[str, str]:
-        name = _bracketed(advertise)
-        return f"{name}:{listeners.enroll_port}", f"{name}:{listeners.agents_port}"
-
-    def people_addresses() -> tuple[str, str]:
-        name = _bracketed(advertise)
-        return f"{name}:{listeners.enroll_port}", f"{name}:{listeners.control_port}"
-
     # The CA stands in the chain so that a device can compare it with the hash it was told.
     chain = server_pair.certificate_pem + frame.authority.ca_pem
     pairs = [(server_pair.key_pem, chain)]
     mutual = grpc.ssl_server_credentials(pairs, frame.authority.ca_pem, require_client_auth=True)
     one_sided = grpc.ssl_server_credentials(pairs)
-    control = ControlService(frame, addresses=addresses, stop=stop)
-    fleet = FleetService(frame, addresses=people_addresses)
-
-    def add_people_services(_service: Any, server: grpc.aio.Server) -> None:
-        add_ControlServiceServicer_to_server(control, server)
-        add_FleetServiceServicer_to_server(fleet, server)
-
+    people = _people_services(frame, listeners, advertise, stop)
+    agents, enroll = AgentService(frame), EnrollService(frame)
     listeners.control_port = await _open(
-        listeners,
-        add_people_services,
-        None,
-        host,
-        ports.control,
-        mutual,
-        [Guard(activity, PeopleGate(frame))],
+        listeners, people, host, ports.control, mutual, Guard(activity, PeopleGate(frame))
     )
     listeners.agents_port = await _open(
-        listeners,
-        add_AgentServiceServicer_to_server,
-        AgentService(frame),
-        host,
-        ports.agents,
-        mutual,
-        [Guard()],
+        listeners, partial(add_AgentServiceServicer_to_server, agents), host, ports.agents, mutual, Guard()
     )
     listeners.enroll_port = await _open(
         listeners,
-        add_EnrollServiceServicer_to_server,
-        EnrollService(frame),
+        partial(add_EnrollServiceServicer_to_server, enroll),
         host,
         ports.enroll,
         one_sided,
-        [Guard()],
+        Guard(),
     )
     if insecure_loopback:
+        gate = PeopleGate(frame, trust_loopback=True)
         listeners.insecure_control_port = await _open(
-            listeners,
-            add_people_services,
-            None,
-            _LOOPBACK,
-            0,
-            None,
-            [Guard(activity, PeopleGate(frame, trust_loopback=True))],
+            listeners, people, _LOOPBACK, 0, None, Guard(activity, gate)
         )
     return listeners
 
 
+def _people_services(
+    frame: Frame, listeners: Listeners, advertise: str, stop: Callable[[], None]
+) -> Callable[[grpc.aio.Server], None]:
+    """Makes the services that people use; addresses are asked for once the ports are known."""
+    name = _bracketed(advertise)
+    control = ControlService(
+        frame,
+        addresses=lambda: (f"{name}:{listeners.enroll_port}", f"{name}:{listeners.agents_port}"),
+        stop=stop,
+    )
+    fleet = FleetService(
+        frame, addresses=lambda: (f"{name}:{listeners.enroll_port}", f"{name}:{listeners.control_port}")
+    )
+
+    def add(server: grpc.aio.Server) -> None:
+        add_ControlServiceServicer_to_server(control, server)
+        add_FleetServiceServicer_to_server(fleet, server)
+
+    return add
+
+
 async def _open(
     listeners: Listeners,
-    add: Callable[[Any, grpc.aio.Server], None],
-    service: Any,
+    add: Callable[[grpc.aio.Server], None],
     host: str,
     port: int,
     credentials: grpc.ServerCredentials | None,
-    interceptors: Sequence[Any],
+    guard: Guard,
 ) -> int:
-    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=list(interceptors))
-    add(service, server)
+    server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[guard])
+    add(server)
     address = f"{_bracketed(host)}:{port}"
     try:
         if credentials is None:

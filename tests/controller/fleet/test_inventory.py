@@ -10,7 +10,7 @@ from edgerig.errors import StudyProblems, UsageError
 from edgerig.v1.attempt_pb2 import BOUNDARY_GPU_BOARD, BOUNDARY_MODULE_IN
 from edgerig.v1.device_pb2 import DeviceFacts, Sensor
 from edgerig.v1.fleet_service_pb2 import DeclaredDevice
-from edgerig_controller.fleet import inventory
+from edgerig_controller.fleet import inventory, inventory_file
 
 ROOT = Path(__file__).parents[3]
 LAB = """\
@@ -32,12 +32,12 @@ all:
 
 
 def parsed(text: str = LAB) -> dict[str, DeclaredDevice]:
-    return {device.device_id: device for device in inventory.parse(text, "lab.yaml")}
+    return {device.device_id: device for device in inventory_file.parse(text, "lab.yaml")}
 
 
 def problems(text: str) -> list[str]:
     with pytest.raises(StudyProblems) as caught:
-        inventory.parse(text, "lab.yaml")
+        inventory_file.parse(text, "lab.yaml")
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -53,7 +53,10 @@ def test_variables_of_groups_hold_for_their_hosts_and_hosts_override() -> None:
 
 def test_the_example_is_an_inventory() -> None:
     text = (ROOT / "inventory" / "lab.example.yaml").read_text()
-    assert {device.device_id for device in inventory.parse(text, "lab.example.yaml")} == {"orin-07", "rtx-01"}
+    assert {device.device_id for device in inventory_file.parse(text, "lab.example.yaml")} == {
+        "orin-07",
+        "rtx-01",
+    }
 
 
 def test_every_problem_comes_with_its_place() -> None:
