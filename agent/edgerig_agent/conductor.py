@@ -340,14 +340,24 @@ class Conductor:
         return answers.get(row.attempt_id, 0) or verdict
 
     async def _deliver(self, row: HeldRow) -> bool:
-        """Delivers a finished attempt; one that never can be is set aside. True = it may be deleted."""
+        """Delivers a finished attempt; True = it may be deleted.
+
+        One that never can be delivered is set aside, and a result that says so goes in its place.
+        """
         self._runner.mark_finished(row)
+        delivered = await self._offer_result(row)
+        if delivered is None and self._spool.get(row.attempt_id) is not None:
+            delivered = await self._offer_result(row)
+        return bool(delivered)
+
+    async def _offer_result(self, row: HeldRow) -> bool | None:
+        """Commits what is in the folder; None = it was refused, and the folder's content was replaced."""
         try:
             return await self._commit(row, self._request(row))
         except RejectedError as error:
-            place = self._runner.set_aside(row)
+            place = self._runner.set_aside(row, error.message)
             _log.error("attempt %s cannot be delivered and is kept in %s: %s", row.attempt_id, place, error)
-            return False
+            return None
 
     def _request(self, row: HeldRow) -> CommitResultRequest:
         folder = self._runner.folder(row.attempt_id)

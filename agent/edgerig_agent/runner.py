@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgerig.errors import DeviceError, EdgerigError, ProtocolError, StorageError
-from edgerig.v1.attempt_pb2 import FAILURE_CLASS_KILLED, FAILURE_CLASS_REBOOTED
+from edgerig.v1.attempt_pb2 import FAILURE_CLASS_KILLED, FAILURE_CLASS_REBOOTED, FAILURE_CLASS_UNKNOWN
 from edgerig_agent import folder as folders
 from edgerig_agent import processes
 from edgerig_agent.folder import AttemptFolder
@@ -201,20 +201,31 @@ class Runner:
         self.folder(row.attempt_id).delete()
         self._spool.delete(row.attempt_id)
 
-    def set_aside(self, row: HeldRow) -> Path:
-        """Moves an attempt that can never be delivered out of the way; nothing of it is deleted.
+    def set_aside(self, row: HeldRow, reason: str) -> Path:
+        """Moves a result that can never be delivered out of the way, and puts one in its place that says so.
+
+        Nothing of it is deleted. A replacement that is refused, too, is moved as
+        well, and then the attempt is let go: its device has said all it can.
 
         Raises:
             StorageError: the disk refuses.
         """
         source = self.folder(row.attempt_id).path
         target = self._refused / f"{row.attempt_id}-{row.epoch}"
+        is_replacement = target.exists()
+        if is_replacement:
+            target = target.with_name(f"{target.name}-replacement")
         try:
             self._refused.mkdir(exist_ok=True, mode=0o700)
             source.rename(target)
         except OSError as error:
             raise StorageError(f"cannot move {source}: {error}", hint=f"ls -ld {source} {target}") from error
-        self._spool.delete(row.attempt_id)
+        if is_replacement:
+            self._spool.delete(row.attempt_id)
+        else:
+            message = f"its result cannot be delivered and is kept on the device in {target}: {reason}"
+            folder = self.folder(row.attempt_id)
+            folders.write_failure(folder, row.trial_digest, FAILURE_CLASS_UNKNOWN, message, self.boot_id)
         return target
 
     async def settle_own(self) -> list[HeldRow]:

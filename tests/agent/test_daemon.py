@@ -18,7 +18,13 @@ import pytest_asyncio
 
 from edgerig.errors import DeviceError, UsageError
 from edgerig.v1 import agent_service_pb2 as wire
-from edgerig.v1.attempt_pb2 import FAILURE_CLASS_KILLED, FAILURE_CLASS_PRECONDITION, STATUS_FAILED, STATUS_OK
+from edgerig.v1.attempt_pb2 import (
+    FAILURE_CLASS_KILLED,
+    FAILURE_CLASS_PRECONDITION,
+    FAILURE_CLASS_UNKNOWN,
+    STATUS_FAILED,
+    STATUS_OK,
+)
 from edgerig_agent.daemon import Settings, read_settings, run
 from edgerig_agent.processes import find
 from edgerig_agent.spool import open_spool
@@ -144,20 +150,33 @@ async def test_a_blob_that_the_controller_lacks_ends_the_trial_with_a_result(rig
     assert rig.runs() == []
 
 
-async def test_a_result_that_the_controller_finds_wrong_is_kept_and_makes_room(rig: Rig) -> None:
+async def test_a_result_that_the_controller_finds_wrong_is_kept_and_another_says_so(rig: Rig) -> None:
     rig.controller.fail_before["CommitResult"] = [grpc.StatusCode.INVALID_ARGUMENT]
+    rig.start()
+    rig.controller.offer(rig.controller.lease("a-1"))
+    await rig.delivered("a-1")
+    assert (rig.home / "refused" / "a-1-1" / "manifest.json").exists()
+    result = rig.controller.results["a-1"]
+    assert (result.status, result.failure_class) == (STATUS_FAILED, FAILURE_CLASS_UNKNOWN)
+    assert "failed by the test" in result.failure_message
+    assert "refused/a-1-1" in result.failure_message
+
+
+async def test_a_device_whose_every_word_is_refused_still_makes_room(rig: Rig) -> None:
+    rig.controller.fail_before["CommitResult"] = 2 * [grpc.StatusCode.INVALID_ARGUMENT]
     rig.start()
     rig.controller.offer(rig.controller.lease("a-1"))
     rig.controller.offer(rig.controller.lease("a-2"))
     await rig.delivered("a-2")
-    assert (rig.home / "refused" / "a-1-1" / "manifest.json").exists()
+    assert (rig.home / "refused" / "a-1-1-replacement" / "manifest.json").exists()
     assert "a-1" not in rig.controller.results
 
 
-async def test_a_result_that_was_damaged_is_kept_and_makes_room(rig: Rig) -> None:
+async def test_a_result_that_was_damaged_is_kept_and_another_says_so(rig: Rig) -> None:
     rig.start("garble")
     rig.controller.offer(rig.controller.lease("a-1"))
-    await rig.controller.wait_for(lambda: len(rig.controller.syncs) > 1 and not rig.held())
+    await rig.delivered("a-1")
+    assert rig.controller.results["a-1"].failure_class == FAILURE_CLASS_UNKNOWN
     assert (rig.home / "refused" / "a-1-1" / "result.json").read_text() == "{"
 
 
