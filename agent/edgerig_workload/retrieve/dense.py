@@ -63,6 +63,12 @@ class Encoder:
                 f"{folder.name} is an encoder with a decoder; a sentence encoder is wanted, such as MiniLM",
             )
         tokenizer = models.read_tokenizer(folder)
+        if tokenizer.pad_token_id is None:
+            raise WorkerFault(
+                "bad_model",
+                f"the tokenizer of {folder.name} has no padding token, which texts of unlike length need: "
+                "set one with tokenizer.add_special_tokens and save it again",
+            )
         # What some encoders have behind their last layer is not used here.
         model = models.read_weights(folder, AutoModel, torch.float32, unused=("pooler.",))
         model.eval()

@@ -67,8 +67,11 @@ def largest_history(levels: Sequence[int]) -> int:
 
 
 def kept_history(levels: Sequence[int]) -> int | None:
-    """Return how many items of a history of LaMP a study can use; None where a level asks for all."""
-    return None if -1 in levels or not levels else max(levels)
+    """Return how many items of a history of LaMP a study can use; None where a level asks for all.
+
+    Compressions that calibrate on histories need some even where no method is given any.
+    """
+    return None if -1 in levels or not levels else max(levels) or DEFAULT_HISTORY
 
 
 def resolve(

@@ -369,3 +369,8 @@ def test_labels_are_those_that_the_worker_knows() -> None:
     assert {name: shape.labels for name, shape in SHAPES.items()} == {
         name: FAMILIES[name].labels for name in SHAPES
     }
+
+
+@pytest.mark.parametrize(("levels", "kept"), [((4, 16), 16), ((4, -1), None), ((0,), 16), ((0, 2), 2)])
+def test_as_much_of_a_history_is_kept_as_a_study_can_use(levels: tuple[int, ...], kept: int | None) -> None:
+    assert tasks.kept_history(levels) == kept

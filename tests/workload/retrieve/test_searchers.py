@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +89,6 @@ def test_a_text_beyond_the_encoders_positions_is_cut(bert_folder: Path) -> None:
 
 
 def test_an_encoder_may_lack_its_pooler_but_no_layer(bert_folder: Path, tmp_path: Path) -> None:
-    import shutil
-
     from safetensors.torch import load_file, save_file
 
     whole = Encoder.load(bert_folder, CPU, "dot").vectors(TEXTS)
@@ -104,6 +104,22 @@ def test_an_encoder_may_lack_its_pooler_but_no_layer(bert_folder: Path, tmp_path
     assert torch.equal(whole, without)
     with pytest.raises(WorkerFault, match=r"encoder\.layer\.1\.output"):
         Encoder.load(folder, CPU, "dot")
+
+
+def test_an_encoder_without_a_padding_token_is_refused_with_the_fix(
+    bert_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bert_folder, tmp_path / "bert"))
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    del config["pad_token"]
+    path.write_text(json.dumps(config))
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+
+    with pytest.raises(WorkerFault, match="add_special_tokens") as caught:
+        Encoder.load(folder, CPU, "dot")
+
+    assert caught.value.failure_class == "bad_model"
 
 
 def test_an_encoder_with_a_decoder_is_refused(t5_folder: Path) -> None:
