@@ -22,6 +22,7 @@ import os
 import platform
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -74,18 +75,28 @@ class Lag:
         size_bytes = 2 * self._batch_bytes * len(allowed)
         self._touched = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         reset()
-        offsets = iter(range(0, size_bytes, mmap.PAGESIZE))
-        try:
-            for cpu in sorted(allowed):
-                os.sched_setaffinity(0, {cpu})
-                if not self._touch_until_moved(self._touched, offsets):
-                    return 0
-        finally:
-            os.sched_setaffinity(0, allowed)
+        if not self._empty_counts(self._touched, allowed):
+            return 0
         lag_bytes = self._resident_bytes() - self._marked_bytes()
         if not 0 <= lag_bytes <= self._batch_bytes * self._cpu_count:
             return 0
         return lag_bytes + min(len(allowed), self._thread_count()) * self._batch_bytes // 2
+
+    def _empty_counts(self, block: mmap.mmap, allowed: set[int]) -> bool:
+        """Visits every processor; tells whether the count of each could be emptied."""
+        offsets = iter(range(0, len(block), mmap.PAGESIZE))
+        try:
+            for cpu in sorted(allowed):
+                # Fails for one that has gone offline since.
+                os.sched_setaffinity(0, {cpu})
+                if not self._touch_until_moved(block, offsets):
+                    return False
+        except OSError:
+            return False
+        finally:
+            with suppress(OSError):
+                os.sched_setaffinity(0, allowed)
+        return True
 
     def _touch_until_moved(self, block: mmap.mmap, offsets: Iterator[int]) -> bool:
         before_bytes = self._marked_bytes()

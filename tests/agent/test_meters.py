@@ -187,3 +187,13 @@ def test_addresses_in_the_settings_of_a_home_are_read(tmp_path: Path) -> None:
     (tmp_path / "agent.json").write_text('{"meters": "shelly://h"}')
     with pytest.raises(UsageError, match="no list"):
         configured_meters(tmp_path)
+
+
+def test_the_daemon_refuses_a_home_whose_meters_cannot_be_understood(tmp_path: Path) -> None:
+    from edgerig_agent.daemon import read_settings
+
+    (tmp_path / "agent.json").write_text('{"meters": ["shelly://h"]}')
+    assert read_settings(tmp_path).meters == ["shelly://h"]
+    (tmp_path / "agent.json").write_text('{"meters": ["shelly://h", "scpi://h"]}')
+    with pytest.raises(UsageError, match="boundary="):
+        read_settings(tmp_path)

@@ -69,6 +69,17 @@ def test_the_processors_of_the_process_are_as_before(tmp_path: Path) -> None:
     assert os.sched_getaffinity(0) == allowed
 
 
+def test_a_processor_that_has_gone_costs_the_correction_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_pid: int, _cpus: object) -> None:
+        raise OSError(22, "Invalid argument")
+
+    kernel = Kernel(tmp_path)
+    monkeypatch.setattr(os, "sched_setaffinity", gone)
+    assert Lag(tmp_path, marked_bytes=kernel.marked_bytes, pages=BATCH).align(kernel.reset) == 0
+
+
 @pytest.mark.parametrize(
     ("release", "cpus", "pages"),
     [("5.15.148-tegra", 12, 64), ("6.1.0", 4, 64), ("6.8.12-tegra", 14, 32), ("6.18.44", 64, 128)],
