@@ -56,7 +56,7 @@ class Curve:
         self._last_index = index
         point = self._counts(index)
         scored: evaluate.Scored | None = None
-        if context.trial.train.points:
+        if context.trial.train.points and (self._patience is not None or not is_end):
             with context.marks.phase("point"):
                 point |= self._held_out_loss(index)
                 if not is_end:

@@ -102,7 +102,7 @@ def test_pauses_lie_between_windows_of_training(bench: Bench) -> None:
 
     phases = [event["phase"] for event in bench.recorder.of("phase")]
 
-    assert phases == ["PHASE_TRAIN", "PHASE_POINT", "PHASE_TRAIN", "PHASE_POINT", "PHASE_CHECKPOINT"]
+    assert phases == ["PHASE_TRAIN", "PHASE_POINT", "PHASE_TRAIN", "PHASE_CHECKPOINT"]
 
 
 def test_looking_at_a_training_does_not_change_it(bench: Bench) -> None:
