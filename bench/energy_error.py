@@ -11,6 +11,7 @@ the samples is on the safe side. `fixed_grid` is the same without jitter.
 
 --real: a process writes the waves into a tree of files in real time, and the
 real sampler process reads it. The truth is what was written, when it was written.
+The same with a stub of NVIDIA's library whose counter moves every 100 ms.
 --peers: zeus and codecarbon measure the same written waves at the same time, each
 in an environment of its own (bench/peers.py says how they are fed).
 """
@@ -111,9 +112,11 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
             report.progress(f"{case.name}, {window_s} s: {replicas} windows")
             figures += simulated_figures(case, window_s, max_rms, replicas, arguments.seed)
     if arguments.real or arguments.peers:
+        from bench.real_nvml import nvml_figures
         from bench.real_waves import real_figures
 
         figures += real_figures(peers=arguments.peers, cache=arguments.cache, seed=arguments.seed)
+        figures += nvml_figures(peers=arguments.peers, cache=arguments.cache, seed=arguments.seed)
     return figures
 
 

@@ -4,7 +4,9 @@ zeus and codecarbon read /sys at fixed places. Each runs unchanged, in its own
 environment, inside a mount namespace in which /sys is the written tree, so it reads
 the very files that our sampler reads. zeus asks whether the machine is a Jetson by
 the processor's name; on another machine that one answer is set to yes, which starts
-its own INA3221 reader and leaves its arithmetic alone. codecarbon runs with its
+its own INA3221 reader and leaves its arithmetic alone. For NVML zeus loads the stub of
+the driver's library that our own tests use, which codecarbon cannot start on (it
+asks for more of the driver than the stub has). codecarbon runs with its
 defaults, offline. A window is what lies between the middles of the two calls.
 """
 
@@ -14,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ from typing import Any
 from bench.report import CouldNotRunError, progress
 
 PINNED = {"zeus": ("zeus==0.16.0", "nvidia-ml-py"), "codecarbon": ("codecarbon==3.3.2",)}
+# A peer that is fed through the driver's library, in the environment of another.
+ZEUS_GPU = "zeus_gpu"
 _INSTALL_S = 900
 
 _FRAME = """
@@ -56,6 +61,16 @@ def main():
 if __name__ == "__main__":
     main()
 """,
+    ZEUS_GPU: """
+def main():
+    from zeus.monitor import ZeusMonitor
+    monitor = ZeusMonitor(gpu_indices=[0], cpu_indices=[])
+    def end():
+        return {"nvml": monitor.end_window("w", sync_execution=False).gpu_energy[0]}
+    serve(lambda: monitor.begin_window("w", sync_execution=False), end)
+if __name__ == "__main__":
+    main()
+""",
     "codecarbon": """
 from codecarbon import OfflineEmissionsTracker
 tracker = OfflineEmissionsTracker(country_iso_code="USA", save_to_file=False, log_level="error")
@@ -85,14 +100,16 @@ class Window:
 class Peer:
     """A peer that runs, waiting for `begin` and `end`."""
 
-    def __init__(self, name: str, cache: Path, root: Path, folder: Path) -> None:
+    def __init__(
+        self, name: str, cache: Path, root: Path, folder: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
         """Installs the peer where it is not yet, and starts it.
 
         Raises:
             CouldNotRunError: it does not install or does not start; the message says why.
         """
         self.name = name
-        python = _environment(name, cache)
+        python = _environment("zeus" if name == ZEUS_GPU else name, cache)
         script = folder / f"{name}_driver.py"
         script.write_text(_FRAME + _DRIVERS[name])
         mount = f'mount --rbind "{root}/sys" /sys && exec "$@"'
@@ -105,6 +122,7 @@ class Peer:
             stderr=self._errors,
             text=True,
             cwd=folder,
+            env={**os.environ, **(variables or {})},
         )
         if not self._answer().get("ready"):
             raise CouldNotRunError(f"{name} did not start")
