@@ -113,7 +113,7 @@ def test_a_busy_device_starts_no_worker_and_says_why_and_what_to_type(tmp_path: 
     assert ending(result) == ("failed", "precondition")
     assert "the load of the last minute is 7.50" in result.failure_message
     assert "next: top" in result.failure_message
-    assert result.protocol_record.waited_s == pytest.approx(0.2, abs=0.15)
+    assert result.protocol_record.waited_s >= 0.19
     assert result.protocol_record.before.load1 == 7.5
     assert notes and "waiting" in notes[0]
     assert not (folder / "worker/ran").exists()
@@ -179,7 +179,7 @@ def test_a_device_that_stays_hot_is_said_not_to_have_cooled_down(tmp_path: Path,
     assert_measured(result)
     assert result.protocol_record.after.temperatures[0].temperature_c == 71.0
     assert not result.protocol_record.cooled
-    assert result.protocol_record.cooldown_s == pytest.approx(0.2, abs=0.15)
+    assert result.protocol_record.cooldown_s >= 0.19
 
 
 def test_a_warm_up_that_never_settled_is_flagged(tmp_path: Path, root: Path) -> None:

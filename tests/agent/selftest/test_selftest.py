@@ -52,7 +52,7 @@ def test_a_board_that_follows_is_found_to_with_its_lag(
     assert total["load"] == "cpu" and total["responds"]
     assert total["response_w"] == pytest.approx(7.0, rel=0.1)
     # A loaded machine delays writer and sampler alike; the sign and the size are what matters here.
-    assert total["lag_s"] == pytest.approx(LAG_S, abs=0.04)
+    assert total["lag_s"] == pytest.approx(LAG_S, abs=0.05)
     assert total["idle_w"] == pytest.approx(5.0, rel=0.02)
     assert found["rapl:package-0"]["response_w"] == pytest.approx(7.0, rel=0.15)
     (share,) = document["additivity"]
