@@ -58,7 +58,10 @@ def personal(
         parts = _parts(spec, retrieved, tokens, room)
         if parts is not None:
             texts, cut = parts
-            text, shortened = _fitted(_joined(spec, texts, item.input), spec.cue, tokens, max_tokens)
+            body = _joined(spec, texts, item.input)
+            if body == item.input:
+                break
+            text, shortened = _fitted(body, spec.cue, tokens, max_tokens)
             return Personal(text, len(texts), cut or shortened)
     text, shortened = _fitted(item.input, spec.cue, tokens, max_tokens)
     return Personal(text, 0, shortened or bool(retrieved))
@@ -160,6 +163,7 @@ def _joined(spec: TaskSpec, texts: Sequence[str], asked: str) -> str:
     family = spec.family
     if family == "lamp-1":
         before, found, after = asked.partition("title")
+        # As published, a question without the word gets no titles.
         return f"{before}{found}, and {listed}{after}" if found else asked
     if family == "lamp-5":
         return f"{listed}. {_PATTERNS} {asked}"

@@ -112,6 +112,12 @@ def test_without_room_the_question_stands_alone_and_that_is_told() -> None:
     assert found == Personal("q " * 5, 0, truncated=True)
 
 
+def test_a_citation_without_the_word_that_titles_stand_behind_stands_alone() -> None:
+    found = told("lamp-1", 'which of "x" and "y"?', [entry("t", "o")])
+
+    assert found == Personal('which of "x" and "y"?', 0, truncated=True)
+
+
 def test_a_causal_model_gets_a_cue_that_is_never_cut() -> None:
     found = told("lamp-4", " ".join(["q"] * 60), [], most=20, cue="\nanswer:")
 
