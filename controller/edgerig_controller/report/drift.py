@@ -67,11 +67,8 @@ class CanaryReport:
     cell_index: int
     cell: str
     drifts: tuple[Drift, ...]
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """`canary_drift` where a device drifted."""
-        return (FLAG,) if any(drift.verdict == "drifted" for drift in self.drifts) else ()
+    # `canary_drift` where a device drifted.
+    flags: tuple[str, ...]
 
 
 def change_over_time(times_s: Sequence[float], values: Sequence[float]) -> tuple[float, float, float] | None:
@@ -121,7 +118,8 @@ def canary_report(data: StudyData) -> CanaryReport | None:
         for key, rows in sorted(_series(data.measurements, runs).items())
         if _is_watched(key[1], key[2], key[3])
     ]
-    return CanaryReport(index, cells[index], tuple(drifts))
+    flags = (FLAG,) if any(drift.verdict == "drifted" for drift in drifts) else ()
+    return CanaryReport(index, cells[index], tuple(drifts), flags)
 
 
 _Key = tuple[str, str, str, str, str, str]

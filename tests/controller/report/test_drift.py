@@ -134,7 +134,9 @@ def test_a_canary_that_drifts_flags_the_study_and_stands_in_the_report() -> None
     for page in (render.html(report), render.markdown(report)):
         assert "Drift" in page and "drifted" in page and "module_in" in page
         assert "+7.7 %" in page
-    assert render.document(report)["canary"]["drifts"][0]["verdict"] == "drifted"
+    document = render.document(report)["canary"]
+    assert document["drifts"][0]["verdict"] == "drifted"
+    assert list(document["flags"]) == [FLAG]
 
 
 def test_a_steady_canary_has_no_flag() -> None:
