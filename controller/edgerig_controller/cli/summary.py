@@ -48,7 +48,11 @@ def show(out: Output, report: Report) -> None:
     """Prints the table of cells, the differences to none, failures and what is unavailable."""
     badges = [
         text
-        for flag, text in ((report.indicative, "indicative"), (report.instrument_check, "instrument check"))
+        for flag, text in (
+            (report.indicative, "indicative"),
+            (report.instrument_check, "instrument check"),
+            (report.canary is not None and report.canary.flags, "canary drift"),
+        )
         if flag
     ]
     tail = f" ({', '.join(badges)})" if badges else ""
