@@ -142,11 +142,10 @@ def _settings(resolved: Mapping[str, Any]) -> dict[str, Any]:
     found = {f"train_{name}": value for name, value in (budgets.get("train") or {}).items()}
     limit_bytes = int((budgets.get("attempt") or {}).get("memory") or 0)
     found["memory_limit"] = f"{limit_bytes / GIB:.4g} GiB" if limit_bytes else "none"
-    return (
-        found
-        | dict(resolved.get("inference") or {})
-        | {name: resolved.get(name) for name in ("protocol", "dtype", "threads")}
-    )
+    found |= dict(resolved.get("inference") or {})
+    found |= {name: resolved.get(name) for name in ("protocol", "dtype", "threads")}
+    # A setting that a study is too old to know stood at nothing: 0, '', no entries.
+    return {name: value or None for name, value in found.items()}
 
 
 def _configurations(

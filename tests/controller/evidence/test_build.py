@@ -215,3 +215,11 @@ def test_a_study_that_still_runs_is_said() -> None:
     running = dataclasses.replace(data, study=dataclasses.replace(data.study, state="active"))
     assert codes(build([running]))["unfinished"] == "notice"
     assert "unfinished" not in codes(build([data]))
+
+
+def test_a_setting_that_an_older_study_does_not_know_is_no_difference() -> None:
+    old, new = study("old"), study("new", device="nano")
+    budgets = {"train": {"steps": 60, "samples": 0, "held_out_share": 0.0, "points": []}, "attempt": {}}
+    resolved = new.study.resolved | {"budgets": budgets, "threads": 0}
+    new = dataclasses.replace(new, study=dataclasses.replace(new.study, resolved=resolved))
+    assert len(build([old, new]).records.configs) == 6
