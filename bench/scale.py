@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -285,12 +286,22 @@ def at_least(name: str, value: float, goal: float) -> Figure:
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports that are free now; a restarted controller must have the same ones."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [opened.getsockname()[1] for opened in sockets]
+    """Returns ports that are free now; a restarted controller must have the same ones.
+
+    They lie below the ports that the kernel gives to clients: a client that
+    dials a port of its own range on its own machine may in the end reach itself,
+    and then nobody can listen there.
+    """
+    first_client = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    rng = random.Random()
+    found: list[int] = []
+    while len(found) < count:
+        port = rng.randrange(first_client - 10_000, first_client)
+        with socket.socket() as opened, contextlib.suppress(OSError):
+            opened.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
 
 
 def rss(pid: int) -> float:

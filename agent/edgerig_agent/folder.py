@@ -203,7 +203,10 @@ def make(folder: AttemptFolder, lease: Lease) -> None:
         StorageError: the disk is full or refuses.
     """
     try:
-        folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not folder.path.parent.is_dir():
+            folder.path.parent.mkdir(parents=True, mode=0o700)
+            _sync_folder(folder.path.parent.parent)
+        folder.path.mkdir(exist_ok=True, mode=0o700)
         _write_document(folder.path / "lease.json", to_json(lease))
         # The row that follows must not outlive the folder that it names.
         _sync_folder(folder.path.parent)
