@@ -239,19 +239,22 @@ async def _until_stopped(parts: Sequence[asyncio.Future[None]], stopping: asynci
 async def _listen(
     home: Home, frame: Frame, options: Options, linger: Linger, stopping: asyncio.Event
 ) -> Listeners:
-    now = identity.utc_now()
     names = _names(options)
-    pair = identity.ensure_server(home.ca_dir, frame.authority, names, now)
-    identity.ensure_operator(home.ca_dir, frame.authority, "local", now)
+
+    def current_pair() -> identity.KeyPair:
+        return identity.ensure_server(home.ca_dir, frame.authority, names, identity.utc_now())
+
+    identity.ensure_operator(home.ca_dir, frame.authority, "local", identity.utc_now())
     return await open_listeners(
         frame,
-        pair,
+        current_pair(),
         host=options.listen,
         advertise=_advertised(options),
         ports=options.ports,
         activity=linger,
         stop=stopping.set,
         insecure_loopback=options.insecure_loopback,
+        current_pair=current_pair,
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from edgerig.joining import key_pem, new_key, signing_request
 from edgerig.v1 import agent_service_pb2 as agents
 from edgerig_agent import identity as identities
 from edgerig_agent.renew import renew
+from edgerig_agent.renewal import keep_renewed
 from edgerig_agent.session import GrpcChannel, Link
 from edgerig_controller.fleet.identity import KeyPair
 from tests.controller.rpc.rig import PATIENCE_S, Rig
@@ -173,3 +177,30 @@ async def test_a_running_link_goes_over_to_the_new_certificate(rig: Rig, tmp_pat
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     await link.close()
+
+
+async def test_the_daemons_keeper_renews_through_a_real_process(rig: Rig, tmp_path: Path) -> None:
+    home = await home_of(rig, tmp_path / "home", 62)
+    before = identities.load(home)
+    used: asyncio.Future[identities.Identity] = asyncio.get_running_loop().create_future()
+
+    async def use(renewed: identities.Identity) -> None:
+        used.set_result(renewed)
+
+    keeping = asyncio.create_task(
+        keep_renewed(
+            home,
+            (sys.executable, "-m", "edgerig_agent.renew"),
+            address=lambda: before.enrollment.agents,
+            use=use,
+            is_measuring=lambda: False,
+            clock=time.time,
+            sleep=asyncio.sleep,
+            rng=random.Random(1),
+        )
+    )
+    renewed = await asyncio.wait_for(used, 3 * PATIENCE_S)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    assert renewed.key_pem != before.key_pem
+    await sync(rig, KeyPair(renewed.certificate_pem, renewed.key_pem))

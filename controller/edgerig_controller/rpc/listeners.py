@@ -7,6 +7,7 @@ each service has a listener of its own.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +29,7 @@ from edgerig_controller.rpc.fleet import FleetService
 from edgerig_controller.rpc.frame import Frame
 from edgerig_controller.rpc.gate import PeopleGate
 from edgerig_controller.rpc.interceptors import Activity, Guard
+from edgerig_controller.rpc.rotation import ServerCertificate
 
 _LOOPBACK = "127.0.0.1"
 
@@ -66,32 +68,42 @@ async def open_listeners(
     activity: Activity,
     stop: Callable[[], None],
     insecure_loopback: bool,
+    current_pair: Callable[[], KeyPair] | None = None,
 ) -> Listeners:
     """Starts all listeners of a controller.
+
+    `current_pair` returns the certificate to present from now on; it is asked
+    at a handshake, at most once an hour.
 
     Raises:
         UsageError: a wanted port or address cannot be had.
     """
     listeners = Listeners()
-    # The CA stands in the chain so that a device can compare it with the hash it was told.
-    chain = server_pair.certificate_pem + frame.authority.ca_pem
-    pairs = [(server_pair.key_pem, chain)]
-    mutual = grpc.ssl_server_credentials(pairs, frame.authority.ca_pem, require_client_auth=True)
-    one_sided = grpc.ssl_server_credentials(pairs)
+    certificate = ServerCertificate(
+        server_pair, frame.authority.ca_pem, current_pair or (lambda: server_pair), time.monotonic
+    )
+    # Credentials of their own for each listener: gRPC lets them be used once.
+    for_control, for_agents = (certificate.credentials(mutual=True) for _ in range(2))
+    for_enroll = certificate.credentials(mutual=False)
     people = _people_services(frame, listeners, advertise, stop)
     agents, enroll = AgentService(frame), EnrollService(frame)
     listeners.control_port = await _open(
-        listeners, people, host, ports.control, mutual, Guard(activity, PeopleGate(frame))
+        listeners, people, host, ports.control, for_control, Guard(activity, PeopleGate(frame))
     )
     listeners.agents_port = await _open(
-        listeners, partial(add_AgentServiceServicer_to_server, agents), host, ports.agents, mutual, Guard()
+        listeners,
+        partial(add_AgentServiceServicer_to_server, agents),
+        host,
+        ports.agents,
+        for_agents,
+        Guard(),
     )
     listeners.enroll_port = await _open(
         listeners,
         partial(add_EnrollServiceServicer_to_server, enroll),
         host,
         ports.enroll,
-        one_sided,
+        for_enroll,
         Guard(),
     )
     if insecure_loopback:
