@@ -20,6 +20,8 @@ from edgerig_controller.store.administration import set_health
 FIGURES = frozenset({"energy_j", "power_mean_w", "ttft_s", "tpot_s", "step_s"})
 # Of one figure the first of these that it has: a median is not moved by one slow request.
 _STATISTICS = ("p50", "sum", "mean")
+# Golden studies that are older and were not judged say nothing of today; asking stays cheap.
+_JUDGED_WITHIN_S = 30 * 86400.0
 # Thirteen years of daily trials; reading stays bounded.
 _SERIES_MAX = 5000
 
@@ -90,18 +92,19 @@ def any_golden(session: Session) -> bool:
 
 def judge_new(session: Session, *, now_unix_s: float) -> list[Judged]:
     """Judges the golden results that were committed since the last time, the oldest first."""
+    since = now_unix_s - _JUDGED_WITHIN_S
+    judged = select(tables.Event.attempt_id).where(
+        tables.Event.kind == GOLDEN, tables.Event.at_unix_s > since
+    )
     waiting = session.scalars(
         select(tables.Result)
         .join(tables.Trial, tables.Trial.trial_id == tables.Result.trial_id)
         .join(tables.Study, tables.Study.study_id == tables.Trial.study_id)
-        .outerjoin(
-            tables.Event,
-            (tables.Event.attempt_id == tables.Result.attempt_id) & (tables.Event.kind == "golden"),
-        )
         .where(
             tables.Study.purpose == GOLDEN,
+            tables.Study.created_unix_s > since,
             tables.Result.canonical,
-            tables.Event.event_id.is_(None),
+            tables.Result.attempt_id.not_in(judged),
         )
         .order_by(tables.Result.result_id)
     ).all()
@@ -142,7 +145,7 @@ def _judge(session: Session, result: tables.Result, now_unix_s: float) -> Judged
     session.execute(
         insert(tables.Event).values(
             at_unix_s=now_unix_s,
-            kind="golden",
+            kind=GOLDEN,
             study_id="",
             attempt_id=result.attempt_id,
             device_id=device_id,
