@@ -57,3 +57,16 @@ def test_the_adjusted_p_agrees_with_the_critical_value_and_is_never_zero() -> No
 def test_one_unit_has_no_correlation() -> None:
     with pytest.raises(ValueError, match="two units"):
         largest_t(np.ones((1, 3)), 5)
+
+
+def test_bounds_of_a_few_units_hold_the_largest_of_individually_studentised_means() -> None:
+    # Six contrasts of five arms on seven tasks, each with the error of its own differences.
+    rng = np.random.default_rng(8)
+    weights = np.zeros((5, 6))
+    for at, (a, b) in enumerate((a, b) for a in (0, 1) for b in (2, 3, 4)):
+        weights[a, at], weights[b, at] = 1.0, -1.0
+    bound = critical(largest_t(rng.standard_normal((500, 5)) @ weights, 6.0, one_sided=True), 0.95)
+    data = rng.standard_normal((6000, 7, 5)) @ weights
+    t = data.mean(axis=1) / (data.std(axis=1, ddof=1) / np.sqrt(7))
+    # Standard error 0.003; one shared error would give 0.93.
+    assert (t.max(axis=1) <= bound).mean() == pytest.approx(0.95, abs=0.01)
