@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edgerig_agent import watchdog
+from tests.fakes.controller import FakeController
 
 
 @pytest.fixture
@@ -65,3 +68,30 @@ async def test_the_daemon_says_that_it_is_ready_and_then_that_it_lives(listener:
     assert pauses == [5.0, 5.0, 5.0]
     assert [listener.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
     listener.close()
+
+
+def test_a_real_daemon_tells_systemd_of_its_begin_and_its_end(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    fake = FakeController()
+    fake.port = fake.enroll_port = 1
+    home = tmp_path / "home"
+    fake.enroll_home(home)
+    listener.setblocking(True)
+    listener.settimeout(60)
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "edgerig_agent.cli", "run", "--home", str(home)],
+        env={**os.environ, "NOTIFY_SOCKET": listener.getsockname(), "WATCHDOG_USEC": "60000000"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert listener.recv(100) == b"READY=1"
+        daemon.terminate()
+        assert listener.recv(100) == b"STOPPING=1"
+        assert daemon.wait(60) == 0
+    finally:
+        daemon.kill()
+        daemon.wait(60)
+        listener.close()
