@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from edgerig_controller.store import tables
@@ -28,13 +28,14 @@ def block_ended(session: Session, study_id: str, attempt_id: str) -> bool:
     ).first()
     if trial is None:
         return False
-    open_trials = (
-        select(func.count())
-        .select_from(tables.Trial)
+    # The first that is found answers; a count would read the whole queue after every result.
+    open_trial = (
+        select(tables.Trial.trial_id)
         .where(tables.Trial.study_id == study_id, tables.Trial.state.in_(("queued", "leased")))
+        .limit(1)
     )
-    in_block = open_trials.where(tables.Trial.seed == trial.seed, tables.Trial.repeat == trial.repeat)
-    return not session.scalar(in_block) and bool(session.scalar(open_trials))
+    in_block = open_trial.where(tables.Trial.seed == trial.seed, tables.Trial.repeat == trial.repeat)
+    return session.scalar(in_block) is None and session.scalar(open_trial) is not None
 
 
 def leave_out(session: Session, study_id: str, reasons: Mapping[str, str], now_unix_s: float) -> int:
