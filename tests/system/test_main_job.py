@@ -152,7 +152,7 @@ def test_dry_run_of_the_quickstart_predicts_with_a_basis(rig: Rig) -> None:
     assert (document["totals"]["cells"], document["totals"]["trials"]) == (6, 12)
     for cell in document["cells"]:
         assert cell["ram_peak_bytes"]["basis"] == "formula" and cell["ram_peak_bytes"]["value"] > 1e6
-        assert cell["duration_s"] == {"value": None, "basis": "unknown"}
+        assert cell["duration_s"] == {"value": None, "basis": "unknown", "low": None, "high": None}
     assert not rig.processes("")
 
 

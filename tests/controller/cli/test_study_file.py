@@ -54,8 +54,10 @@ def test_a_dry_run_predicts_with_a_basis_and_touches_nothing(edgerig: Edgerig, t
     ran = edgerig("run", str(path), "--dry-run", "--json")
     assert ran.code == 0
     cell = ran.document["dry_run"]["cells"][0]
-    assert cell["ram_peak_bytes"]["basis"] == "formula"
-    assert cell["duration_s"] == {"value": None, "basis": "unknown"}
+    peak = cell["ram_peak_bytes"]
+    assert peak["basis"] == "formula"
+    assert peak["low"] < peak["value"] < peak["high"]
+    assert cell["duration_s"] == {"value": None, "basis": "unknown", "low": None, "high": None}
     assert not (tmp_path / "data").exists()
 
 
