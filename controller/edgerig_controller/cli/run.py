@@ -15,6 +15,7 @@ import click
 
 from edgerig.errors import EXIT_INTERRUPTED, EXIT_OK
 from edgerig.words import RESULT_FAILURES
+from edgerig_controller.cli import remote, remote_run
 from edgerig_controller.cli.options import Context, common_options
 from edgerig_controller.cli.reference import find, open_store, prepare_file, read_file, study_argument
 
@@ -63,6 +64,10 @@ def run(
     if dry_run:
         _show_plan(context, prepared, file)
         return EXIT_OK
+    if remote.load(context.home) is not None:
+        return asyncio.run(
+            remote_run.run(context, file, reuse=not no_reuse, detach=detach, priority=priority)
+        )
     answered = _answered(context, prepared.digest)
     if answered is not None:
         context.out.note(f"Study {prepared.name} ({answered}) is finished; nothing has to run.")
@@ -76,6 +81,8 @@ def run(
 @common_options
 def watch(context: Context, study: str) -> int:
     """Follow STUDY until it has ended, then show its results."""
+    if remote.load(context.home) is not None:
+        return asyncio.run(remote_run.watch(context, study))
     with open_store(context.home) as repository:
         found = find(repository, study)
     if found.state != "active":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerig.errors import UsageError
+from edgerig_controller.cli import remote, remote_run
 from edgerig_controller.cli.options import Context, common_options, yes_option
 from edgerig_controller.cli.reference import find, open_store, study_argument
 
@@ -65,6 +66,11 @@ def _facts(row: StudyRow) -> dict[str, object]:
 @common_options
 def cancel(context: Context, study: str) -> None:
     """Stop STUDY: nothing more is started, and what runs is ended."""
+    if remote.load(context.home) is not None:
+        count = asyncio.run(remote_run.cancel(context, study))
+        context.out.text(f"Cancelled {count} trials of {study}.")
+        context.out.document({"study_id": study, "cancelled_count": count})
+        return
     found = _find(context, study)
     if found.state == "active":
         count = asyncio.run(_cancel(context, found))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from edgerig_controller.cli.main import main
+from edgerig_controller.home import Home
+from edgerig_controller.store.repository import Repository
 from tests.controller.cli.conftest import Ran
 
 INVENTORY = """\
@@ -105,8 +109,44 @@ def test_a_wrong_ca_hash_keeps_the_token_at_home(served: Path, typed: Shell, tmp
     right = invitation["command"].split()[1:]
     assert typed(tmp_path / "walt", *right, stdin=invitation["token"] + "\n").code == 0
     assert typed(tmp_path / "walt", "device", "add", "orin-09", "--json").code == 0
-    run_there = typed(tmp_path / "walt", "cancel", "x")
-    assert run_there.code in (2, 5)
+    assert typed(tmp_path / "walt", "cancel", "nothing").code == 5
+
+
+STUDY = """\
+edgerig: 1
+name: from-afar
+protocol: quick
+devices: {names: [nobody-07]}
+tasks: [{name: lamp-2, source: synthetic, users: 4, items_per_user: 1}]
+factors: {model: [starter/tiny], method: [{kind: none}], history: [4]}
+"""
+
+
+def test_an_operator_runs_a_study_from_their_own_machine_in_their_own_name(
+    served: Path, typed: Shell, tmp_path: Path
+) -> None:
+    invitation = typed(served, "person", "add", "olga", "--role", "operator", "--json").document
+    mine = tmp_path / "olga"
+    assert typed(mine, *invitation["command"].split()[1:], stdin=invitation["token"] + "\n").code == 0
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY)
+    submitted = typed(mine, "run", str(path), "--detach", "--priority", "3", "--json").document
+    assert submitted["trial_count"] == 1
+    audit = typed(served, "audit", "--json").document["entries"]
+    assert ("olga", "SubmitStudy", "study.yaml", "priority 3; reuse True") in [
+        (entry["who"], entry["what"], entry["subject"], entry["detail"]) for entry in audit
+    ]
+    cancelled = typed(mine, "cancel", submitted["study_id"], "--json").document
+    assert cancelled["cancelled_count"] == 1
+    followed = typed(mine, "watch", submitted["study_id"], "--json")
+    assert (followed.code, followed.document["done_count"]) == (0, 0)
+    repository = Repository.open_readonly(Home(served))
+    study = repository.find_study(submitted["study_id"])
+    repository.close()
+    assert study.state == "cancelled"
+    with closing(sqlite3.connect(f"file:{served / 'store.db'}?mode=ro", uri=True)) as store:
+        query = "SELECT owner, priority FROM study WHERE study_id = ?"
+        assert store.execute(query, (study.study_id,)).fetchall() == [("olga", 3)]
 
 
 def test_the_data_folder_of_a_controller_joins_no_other(served: Path, typed: Shell) -> None:
