@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgerig_workload.events import Events
-from edgerig_workload.resident import Lag
+from edgerig_workload.resident import lacking_bytes, marked_bytes
 from edgerig_workload.shares import read_major_faults, read_shares
 
 EXACT = "vmhwm_reset"
@@ -36,8 +36,6 @@ class ResidentSet(Protocol):
 
     def peak_bytes(self) -> int | None: ...
 
-    def align(self) -> None: ...
-
 
 class Accelerator(Protocol):
     """What marking needs of a device with an allocator of its own."""
@@ -52,11 +50,10 @@ class Accelerator(Protocol):
 class ProcResidentSet:
     """Reads VmHWM of this process, and resets it where the kernel allows."""
 
-    def __init__(self, proc: Path = Path("/proc/self")) -> None:
+    def __init__(self, proc: Path = Path("/proc/self"), *, marked: Callable[[], int] = marked_bytes) -> None:
         self._status = proc / "status"
         self._clear_refs = proc / "clear_refs"
-        self._lag = Lag(proc)
-        self._lag_bytes = 0
+        self._marked = marked
         self.method = EXACT
         self.reset()
 
@@ -73,6 +70,7 @@ class ProcResidentSet:
         """Return the mark with what the kernel left out of it, or None where there is no such file or line.
 
         A mark that is the present resident set is exact: the kernel sums all counts for a reader.
+        Reading may set the mark to the present, so that a peak is to be noted when it is read.
         """
         try:
             lines = self._status.read_text().splitlines()
@@ -81,12 +79,11 @@ class ProcResidentSet:
         found = {name: int(rest.split()[0]) * 1024 for name, _, rest in map(_parted, lines) if name in _MARKS}
         if "VmHWM" not in found:
             return None
-        is_over = found["VmHWM"] > found.get("VmRSS", 0)
-        return found["VmHWM"] + (self._lag_bytes if is_over else 0)
-
-    def align(self) -> None:
-        """Measure how far marks lie behind, between phases: it takes milliseconds."""
-        self._lag_bytes = self._lag.align(self.reset) if self.method == EXACT else 0
+        mark_bytes, present_bytes = found["VmHWM"], found.get("VmRSS", 0)
+        if mark_bytes <= present_bytes or self.method != EXACT:
+            return mark_bytes
+        self.reset()
+        return mark_bytes + lacking_bytes(present_bytes, self._marked())
 
 
 @dataclass
@@ -149,8 +146,6 @@ class Marks:
 
     def _begin(self, word: str, began_mono_ns: int | None) -> None:
         self._fold()
-        if not self._open:
-            self._memory.align()
         self._memory.reset()
         if self._accelerator is not None:
             self._accelerator.reset_peaks()

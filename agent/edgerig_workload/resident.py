@@ -1,120 +1,51 @@
-"""How far the kernel's mark of the largest resident set lies behind, and what to add to it.
+"""What the kernel's mark of the largest resident set lacks when the peak is over.
 
-The kernel counts resident pages apart for every processor (for every thread before
-6.2) and adds a count to the total only when it reaches a batch. The high-water mark is
-taken of that total, so it lies behind by what has not been added: up to a batch for
-every processor that the process ran on, 0.13 MB each. A reader of /proc/PID/status is
-given the exact sum (since 6.16), but a peak that is over was marked without it.
+The kernel counts resident pages apart for every processor and adds a count to the
+total only when it reaches a batch of 32 pages or more. The high-water mark is taken of
+that total, so it lies behind by what the processors hold back: up to 0.13 MB for each
+that the process ran on. A reader of /proc/PID/status is given the exact sum (Linux
+6.16, "mm: fix the inaccurate memory statistics issue for users"), so a peak that is
+still there is exact; one that is over was marked without it.
 
-Between phases every processor is made to hold back nothing: this thread visits each of
-them and touches pages until the total moves, which getrusage shows. What is left, if
-anything, is the resident set by a walk of the page tables (smaps_rollup) less the mark.
-At a later peak each processor that was used holds back between nothing and a batch, so
-half a batch is added for each that threads can occupy. For one thread that stays where it
-is the rest is at most half a batch, 0.065 MB; with n of them its standard deviation is
-0.038 MB x sqrt(n).
+When it is over, most of what was held back can still be read: the exact sum less the
+mark just after a reset, which getrusage shows. It lacks the count of the processor that
+gave the memory back, which that emptied; half a batch stands for it. So for a process
+that works on one processor at a time the rest is at most half a batch, 0.065 MB.
+
+Where a reader is given no exact sum, or an exec from a larger process hides the mark,
+there is no difference to read, and nothing is added.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import platform
 import resource
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from itertools import islice
-from pathlib import Path
 
 _KIB = 1024
-# PERCPU_COUNTER batch since 6.2 (lib/percpu_counter.c); TASK_RSS_EVENTS_THRESH before (mm/memory.c).
+# PERCPU_COUNTER batch: lib/percpu_counter.c, compute_batch_value.
 _LEAST_BATCH = 32
 _BATCH_PER_CPU = 2
-_OLD_BATCH = 64
-_CHANGED = (6, 2)
 
 
-def batch_pages(release: str, cpu_count: int) -> int:
-    """Return how many pages may be counted apart before they are added to the total."""
-    numbers = [int(part) for part in release.replace("-", ".").split(".")[:2] if part.isdigit()]
-    return _OLD_BATCH if tuple(numbers) < _CHANGED else max(_LEAST_BATCH, _BATCH_PER_CPU * cpu_count)
-
-
-def max_resident_bytes() -> int:
+def marked_bytes() -> int:
     """Return the high-water mark as getrusage shows it: without what is counted apart."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB
 
 
-class Lag:
-    """What to add to a mark of the past; 0 where it cannot be known."""
+def batch_bytes(cpu_count: int) -> int:
+    """Return how much may be counted apart by one processor before it is added to the total."""
+    return max(_LEAST_BATCH, _BATCH_PER_CPU * cpu_count) * mmap.PAGESIZE
 
-    def __init__(
-        self,
-        proc: Path = Path("/proc/self"),
-        *,
-        marked_bytes: Callable[[], int] = max_resident_bytes,
-        pages: int | None = None,
-    ) -> None:
-        self._rollup = proc / "smaps_rollup"
-        self._marked_bytes = marked_bytes
-        self._task = proc / "task"
-        self._cpu_count = os.cpu_count() or 1
-        self._pages = pages or batch_pages(platform.release(), self._cpu_count)
-        self._batch_bytes = self._pages * mmap.PAGESIZE
-        # Kept: to give it back would move the counts again.
-        self._touched: mmap.mmap | None = None
 
-    def align(self, reset: Callable[[], None]) -> int:
-        """Arrange that nothing is held back; return the bytes that the mark of a later peak will lack.
+def lacking_bytes(present_bytes: int, mark_bytes: int, cpu_count: int | None = None) -> int:
+    """Return what the mark of a peak that is over lacks, 0 where that cannot be known.
 
-        Takes milliseconds where much is resident. `reset` sets the mark to the present.
-        """
-        if self._touched is not None:
-            self._touched.close()
-        allowed = os.sched_getaffinity(0)
-        size_bytes = 2 * self._batch_bytes * len(allowed)
-        self._touched = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        reset()
-        if not self._empty_counts(self._touched, allowed):
-            return 0
-        lag_bytes = self._resident_bytes() - self._marked_bytes()
-        if not 0 <= lag_bytes <= self._batch_bytes * self._cpu_count:
-            return 0
-        return lag_bytes + min(len(allowed), self._thread_count()) * self._batch_bytes // 2
-
-    def _empty_counts(self, block: mmap.mmap, allowed: set[int]) -> bool:
-        """Visits every processor; tells whether the count of each could be emptied."""
-        offsets = iter(range(0, len(block), mmap.PAGESIZE))
-        try:
-            for cpu in sorted(allowed):
-                # Fails for one that has gone offline since.
-                os.sched_setaffinity(0, {cpu})
-                if not self._touch_until_moved(block, offsets):
-                    return False
-        except OSError:
-            return False
-        finally:
-            with suppress(OSError):
-                os.sched_setaffinity(0, allowed)
-        return True
-
-    def _touch_until_moved(self, block: mmap.mmap, offsets: Iterator[int]) -> bool:
-        before_bytes = self._marked_bytes()
-        for offset in islice(offsets, 2 * self._pages):
-            block[offset] = 1
-            if self._marked_bytes() > before_bytes:
-                return True
-        return False
-
-    def _thread_count(self) -> int:
-        try:
-            return sum(1 for _ in self._task.iterdir())
-        except OSError:
-            return 1
-
-    def _resident_bytes(self) -> int:
-        try:
-            lines = self._rollup.read_text().splitlines()
-        except OSError:
-            return -1
-        return next((int(line.split()[1]) * _KIB for line in lines if line.startswith("Rss:")), -1)
+    Args:
+        present_bytes: the resident set as a reader of /proc/PID/status is given it.
+        mark_bytes: the mark just after it was set to the present.
+    """
+    count = cpu_count or os.cpu_count() or 1
+    batch = batch_bytes(count)
+    held_back = present_bytes - mark_bytes
+    return held_back + batch // 2 if 0 < held_back <= batch * count else 0

@@ -32,9 +32,6 @@ class Residence:
     def peak_bytes(self) -> int | None:
         return self._peak
 
-    def align(self) -> None:
-        """Marks of this one lack nothing."""
-
 
 class Card:
     """An accelerator whose peaks a test sets; counts how often it was waited for."""
