@@ -57,7 +57,7 @@ class Case:
 CASES = (
     Case("constant", CONSTANT, "rail", {1: 1.0, 10: 0.5}),
     Case("square_1hz", SQUARE_1_HZ, "rail", {1: 1.0, 10: 0.5}),
-    Case("square_5hz", SQUARE_5_HZ, "rail", {10: 0.5}),
+    Case("square_5hz", SQUARE_5_HZ, "rail", {1: None, 10: 0.5}),
     Case("burst", BURST, "rail", {1: 1.0, 10: 0.5}),
     Case("ripple_25hz", RIPPLE, "rail", {1: 1.0, 10: 0.5, 60: 0.2}),
     Case("ripple_25hz_low", LOW_RIPPLE, "rail", {1: None, 10: None, 60: None}),
