@@ -57,12 +57,15 @@ class Tally:
 
 def throw_block(seed: int, block: int, count: int) -> Tally:
     """Throws one block of inputs at a fresh target."""
+    disabled = logging.root.manager.disable
+    # A million refusals would be a million lines.
     logging.disable(logging.CRITICAL)
     base = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="edgerig-fuzz-", dir=base))
     try:
         return asyncio.run(_throw(seed, block, count, folder))
     finally:
+        logging.disable(disabled)
         shutil.rmtree(folder, ignore_errors=True)
 
 
