@@ -142,7 +142,11 @@ def _print_for_ansible(context: Context, found: list[pb.InventoryDevice], host: 
     """Prints exactly what Ansible expects: one JSON object, with no schema version of ours in it."""
     from edgerig_controller.fleet.inventory import ansible_host_variables, ansible_inventory
 
-    declared = {item.device_id: (item.declared, None) for item in found if item.HasField("declared")}
+    declared = {
+        item.device_id: (item.declared, item.observed if item.reported else None)
+        for item in found
+        if item.HasField("declared")
+    }
     if host is None:
         context.out.raw(json.dumps(ansible_inventory(declared), indent=1))
         return

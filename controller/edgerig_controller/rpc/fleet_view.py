@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from edgerig.v1 import fleet_service_pb2 as pb
+from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig_controller.fleet import inventory
 from edgerig_controller.fleet.administration import Health
 from edgerig_controller.fleet.schedule import eta_by_device
@@ -53,10 +54,22 @@ def inventory_devices(
                 declared=intent,
                 enrolled=row is not None and row.enrolled,
                 reported=facts is not None,
+                observed=None if facts is None else _observed(facts),
                 differences=inventory.differences(intent, facts) if intent is not None else [],
             )
         )
     return found
+
+
+def _observed(facts: DeviceFacts) -> DeviceFacts:
+    """Keeps what an inventory is compared with; whole facts hold a catalogue of half a megabyte."""
+    return DeviceFacts(
+        machine=facts.machine,
+        memory_bytes=facts.memory_bytes,
+        serial_number=facts.serial_number,
+        l4t_release=facts.l4t_release,
+        agent_version=facts.agent_version,
+    )
 
 
 def health(state: Health, points: Sequence[Point]) -> pb.GetHealthResponse:

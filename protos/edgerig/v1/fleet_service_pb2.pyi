@@ -1,3 +1,4 @@
+from edgerig.v1 import device_pb2 as _device_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -258,18 +259,20 @@ class InventoryDifference(_message.Message):
     def __init__(self, field: _Optional[str] = ..., declared: _Optional[str] = ..., observed: _Optional[str] = ..., blocks: bool = ..., message: _Optional[str] = ...) -> None: ...
 
 class InventoryDevice(_message.Message):
-    __slots__ = ("declared", "device_id", "enrolled", "reported", "differences")
+    __slots__ = ("declared", "device_id", "enrolled", "reported", "differences", "observed")
     DECLARED_FIELD_NUMBER: _ClassVar[int]
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     ENROLLED_FIELD_NUMBER: _ClassVar[int]
     REPORTED_FIELD_NUMBER: _ClassVar[int]
     DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_FIELD_NUMBER: _ClassVar[int]
     declared: DeclaredDevice
     device_id: str
     enrolled: bool
     reported: bool
     differences: _containers.RepeatedCompositeFieldContainer[InventoryDifference]
-    def __init__(self, declared: _Optional[_Union[DeclaredDevice, _Mapping]] = ..., device_id: _Optional[str] = ..., enrolled: bool = ..., reported: bool = ..., differences: _Optional[_Iterable[_Union[InventoryDifference, _Mapping]]] = ...) -> None: ...
+    observed: _device_pb2.DeviceFacts
+    def __init__(self, declared: _Optional[_Union[DeclaredDevice, _Mapping]] = ..., device_id: _Optional[str] = ..., enrolled: bool = ..., reported: bool = ..., differences: _Optional[_Iterable[_Union[InventoryDifference, _Mapping]]] = ..., observed: _Optional[_Union[_device_pb2.DeviceFacts, _Mapping]] = ...) -> None: ...
 
 class GetInventoryRequest(_message.Message):
     __slots__ = ()

@@ -131,6 +131,10 @@ async def test_a_device_that_is_not_what_is_declared_gets_no_trials(rig: Rig) ->
         await deliver(stub, outcome_of(await take(stub)))
     await apply(rig, declared)
     assert not await offered(rig, pair)
+    async with rig.fleet() as stub:
+        (listed,) = (await stub.GetInventory(pb.GetInventoryRequest(), timeout=PATIENCE_S)).devices
+    assert listed.observed.memory_bytes == 8 * 2**30
+    assert [item.field for item in listed.differences] == ["memory"]
     assert "memory is 8.0 GiB, declared is 16.0 GiB" in (await device(rig)).blocked_reason
     await report(rig, pair, 16 * 2**30)
     assert (await device(rig)).blocked_reason == ""
