@@ -4,6 +4,7 @@
     --resume FILE       note every finished batch there, and leave out what is noted already
     --seed N --verbose  run one seed and print everything that happens in it
     --plant NAME        plant a bug first (tests/sim/plants.py), to see it found
+    --each-write        instead of seeds: kill each node once at each of its durable writes and messages
 
 The real agents and the real controller run; tests/sim says what is simulated.
 Exit code 1 and the seeds are printed when an invariant does not hold.
@@ -24,10 +25,12 @@ from typing import Any
 
 from bench import report
 from bench.report import CouldNotRunError, Figure
+from tests.sim.faults import NOTHING, Plan
 from tests.sim.plants import PLANTS
 from tests.sim.world import run as run_seed
 
 _BATCH = 50
+_QUIET_SEED = 7
 
 
 def main() -> int:
@@ -39,6 +42,7 @@ def main() -> int:
     parser.add_argument("--resume", type=Path, help="file of finished batches")
     parser.add_argument("--seed", type=int, help="run this seed alone")
     parser.add_argument("--verbose", action="store_true", help="with --seed: print what happens")
+    parser.add_argument("--each-write", action="store_true", help="a death at every place, one by one")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="plant this bug")
     return report.run("faults", measure, parser)
 
@@ -46,6 +50,8 @@ def main() -> int:
 def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
     if arguments.seed is not None:
         return one(arguments.seed, arguments.plant, verbose=arguments.verbose)
+    if arguments.each_write:
+        return each_write()
     if arguments.seeds < 1:
         raise CouldNotRunError("--seeds must be 1 or more")
     began_s = time.monotonic()
@@ -74,6 +80,23 @@ def one(seed: int, plant: str | None, *, verbose: bool) -> Sequence[Figure]:
         Figure("points", outcome.points, "count"),
         Figure("simulated", outcome.simulated_s, "s"),
         Figure("digest", outcome.digest, "crc32"),
+    ]
+
+
+def each_write() -> Sequence[Figure]:
+    """Runs one schedule without faults, and then once for each place in it where a node can die."""
+    places = run_seed(_QUIET_SEED, plan=NOTHING).points_of
+    failed = 0
+    for node, count in sorted(places.items()):
+        for number in range(1, count + 1):
+            outcome = run_seed(_QUIET_SEED, plan=Plan({}, (), 0.0, {node: (number,)}))
+            if outcome.violations:
+                failed += 1
+                report.progress(f"death of {node} at its place {number}: {outcome.violations}")
+        report.progress(f"{node}: {count} places")
+    return [
+        none_may_be("deaths_that_did_harm", failed),
+        *(Figure(f"places_of_{node}", count, "count") for node, count in sorted(places.items())),
     ]
 
 

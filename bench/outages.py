@@ -54,12 +54,13 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
         figures = [*lab.frozen_agent(), *lab.frozen_controller()]
         for number in range(1, arguments.agents):
             lab.agent(f"agent-{number}")
-        back_s: list[float] = []
-        for _ in range(arguments.rounds):
-            back_s += lab.absence(arguments.down_s)
-        back_s.sort()
+        rounds = [lab.absence(arguments.down_s) for _ in range(arguments.rounds)]
+        # The one that measures dials seldom on purpose.
+        measuring_s = max(found.pop("quiet") for found in rounds)
+        back_s = sorted(value for found in rounds for value in found.values())
         return [
             *figures,
+            Figure("measuring_agent_reconnected", measuring_s, "s"),
             Figure("reconnects", len(back_s), "count"),
             Figure("reconnected_p50", quantile(back_s, 0.5), "s"),
             at_most("reconnected_p95", quantile(back_s, 0.95), "s", BACK_S),
@@ -128,7 +129,7 @@ class Lab:
             self._reconciled("attempt_goes_on_after_stopped_controller"),
         ]
 
-    def absence(self, down_s: float) -> list[float]:
+    def absence(self, down_s: float) -> dict[str, float]:
         """Kills the controller, brings it back, and returns when each agent was there again, in s."""
         report.progress(f"the controller is gone for {down_s:g} s")
         self._controller.kill()
@@ -144,7 +145,7 @@ class Lab:
             if time.monotonic() - began_s > START_S:
                 raise CouldNotRunError(f"only {len(back_s)} of {len(self._agents)} agents came back")
             time.sleep(_POLL_S)
-        return list(back_s.values())
+        return back_s
 
     def _reconciled(self, name: str) -> Figure:
         state = self._attempt_state()

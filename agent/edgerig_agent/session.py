@@ -331,6 +331,9 @@ class Link:
             self._listener.on_goodbye(signal.goodbye.agent_may_exit)
 
     def _note_trouble(self, error: EdgerigError) -> None:
+        # A channel that has failed waits by itself before it connects again:
+        # with our own pause it would be two of them.
+        self._stale = True
         # The same trouble is written once, however often it is met.
         if error.message != self._last_trouble:
             _log.warning("%s", error)
