@@ -102,7 +102,21 @@ class Lab:
                 await control.submit(STUDY.format(duration_s=600), self._root / "quiet.yaml", reuse=False)
 
         asyncio.run(submit())
+        # The attempt is a process of its own: it would outlive everything else here.
+        self._stack.callback(self._end_attempt)
         self._until(lambda: self._attempt_state() == "running", "the attempt's beginning")
+
+    def _end_attempt(self) -> None:
+        repository = Repository.open_readonly(self._home)
+        study_id = repository.find_study("quiet").study_id
+        repository.close()
+
+        async def cancel() -> None:
+            async with existing(self._home) as control:
+                await control.cancel(study_id)
+
+        asyncio.run(cancel())
+        self._until(lambda: not any(self._root.glob("quiet/attempts/*")), "the end of the attempt")
 
     def frozen_agent(self) -> Sequence[Figure]:
         report.progress("the agent is stopped")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from bench.scale import queue_trials
+from bench.scale import free_ports, queue_trials
 from edgerig_controller import home as homes
 from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
@@ -28,24 +29,31 @@ def test_simulated_devices_do_a_study_over_a_controller_that_is_killed(rig: Rig)
     home = Home(rig.data)
     homes.prepare(home)
     queue_trials(home, 12)
-    ports = ["--control-port", "0", "--agents-port", "0", "--enroll-port", "0"]
-    first = rig.start("serve", *ports)
-    until(lambda: homes.read_endpoint(home) is not None, 60, rig.logs())
-    endpoint = homes.read_endpoint(home)
-    assert endpoint is not None
+    started = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        # The folder stands in the command line, so that nothing of a failed test is left running.
+        started.append(rig.start(*arguments, "--data", str(rig.data)))
+        return started[-1]
+
     tell = rig.folder / "told.json"
-    simulated = rig.start("simulate", "--devices", "3", "--trial-s", "0.5", "--tell", str(tell), "--json")
-    until(lambda: told(tell).get("committed", 0) != 0, 60, rig.logs())
-    first.kill()
-    rig.finish(first)
-    same = ["--control-port", endpoint.control.rpartition(":")[2]]
-    same += ["--agents-port", endpoint.agents.rpartition(":")[2], "--enroll-port", "0"]
-    second = rig.start("serve", *same)
-    until(lambda: told(tell).get("committed", 0) == 12, 60, f"{told(tell)} {rig.logs()}")
-    simulated.terminate()
-    answer = rig.finish(simulated, 30)
-    second.terminate()
-    rig.finish(second)
+    try:
+        control, agents = (str(port) for port in free_ports(2))
+        serve = ("serve", "--control-port", control, "--agents-port", agents)
+        first = start(*serve)
+        until(lambda: homes.read_endpoint(home) is not None, 120, "no controller")
+        simulated = start("simulate", "--devices", "3", "--trial-s", "0.5", "--tell", str(tell), "--json")
+        until(lambda: told(tell).get("committed", 0) != 0, 120, "no result")
+        first.kill()
+        first.communicate()
+        start(*serve)
+        until(lambda: told(tell).get("committed", 0) == 12, 120, "not all results")
+        simulated.terminate()
+        answer = rig.finish(simulated, 30)
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
     assert answer.exit_code == 0, answer.stderr
     assert answer.document["committed"] == 12
     repository = Repository.open_readonly(home)
