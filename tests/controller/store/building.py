@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from edgerig import documents
 from edgerig.v1 import attempt_pb2
@@ -133,7 +133,8 @@ def result_of(offer: Offer, *, failure: str = "", quality: float = 0.5) -> Attem
         ],
     )
     if failure:
-        result.failure_class = attempt_pb2.FailureClass.Value(f"FAILURE_CLASS_{failure.upper()}")
+        number = attempt_pb2.FailureClass.Value(f"FAILURE_CLASS_{failure.upper()}")
+        result.failure_class = cast("attempt_pb2.FailureClass", number)
     else:
         result.quality = quality
     return result
