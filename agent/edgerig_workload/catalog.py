@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgerig_workload.compress.catalog import COMPRESS_FIRST, TUNE_FIRST
 from edgerig_workload.compress.catalog import COMPRESSIONS as COMPRESSIONS
 from edgerig_workload.learn.catalog import EXCLUSIONS as _LEARNING
 from edgerig_workload.learn.catalog import METHODS as METHODS
@@ -59,6 +60,10 @@ MEMORY: dict[str, Any] = {
         ),
         "packed_bytes": _term(
             f"{_LINEAR} * bits_per_weight / 8 * min(1, max(0, 8 * element_bytes - bits_per_weight))"
+        ),
+        # Besides `weights_bytes`, where the model is still dense while the method learns.
+        "still_dense_bytes": _term(
+            f"{_LINEAR} * max(0, element_bytes - bits_per_weight / 8)", compression__order=TUNE_FIRST
         ),
         "adapter_bytes": _term("trainable * 4", method__kind=_ADAPTERS),
         # While gradients of the model's own weights grow, its activations go.
@@ -115,6 +120,7 @@ MEMORY: dict[str, Any] = {
         "train": [
             "base_bytes",
             "weights_bytes",
+            "still_dense_bytes",
             "unpacked_bytes",
             "adapter_bytes",
             "gradients_bytes",
@@ -150,15 +156,28 @@ MEMORY: dict[str, Any] = {
 # Weights that are packed, or whose zeros are meant to stay.
 _FROZEN_BASES = [kind for kind, entry in COMPRESSIONS.items() if not entry["trainable_base"]]
 
+# What binds a method that learns on the compressed model; one that learnt before it is not bound.
+_FIRST = {"compression.order": COMPRESS_FIRST}
+_UNTUNED = [kind for kind, entry in METHODS.items() if not entry["trains"] or not entry["needs_model"]]
+
 # Combinations that cannot run; each with its reason.
 EXCLUSIONS: list[dict[str, Any]] = [
     *_LEARNING,
     {
-        "when": {"method.kind": both("full", "last-k"), "compression.kind": _FROZEN_BASES},
+        "when": {"method.kind": _UNTUNED, "compression.order": TUNE_FIRST},
+        "reason": f"this method changes no weights, so that both orders are one: use order {COMPRESS_FIRST}",
+    },
+    {
+        "when": {"method.kind": both("prompt", "prefix"), "compression.order": TUNE_FIRST},
+        "reason": "what stands before the input cannot be merged into the weights: "
+        f"use order {COMPRESS_FIRST}",
+    },
+    {
+        "when": {**_FIRST, "method.kind": both("full", "last-k"), "compression.kind": _FROZEN_BASES},
         "reason": "weights that are packed or pruned cannot be trained or perturbed: use an adapter",
     },
     {
-        "when": {"method.init": ["pissa", "olora"], "compression.kind": _FROZEN_BASES},
+        "when": {**_FIRST, "method.init": ["pissa", "olora"], "compression.kind": _FROZEN_BASES},
         "reason": "this initialisation moves a part of each weight, and these are packed or pruned: "
         "use init default",
     },
@@ -168,16 +187,16 @@ EXCLUSIONS: list[dict[str, Any]] = [
         "use embeddings false",
     },
     {
-        "when": {"method.kind": both("bitfit"), "compression.kind": ["bnb-int8", "bnb-nf4"]},
+        "when": {**_FIRST, "method.kind": both("bitfit"), "compression.kind": ["bnb-int8", "bnb-nf4"]},
         "reason": "a new bias would take the number format of bitsandbytes's packed weights, which cannot "
         "learn: use rtn-int8, rtn-int4 or torchao-int8",
     },
     {
-        "when": {"method.gradient": "forward", "compression.kind": ["bnb-int8", "bnb-nf4"]},
+        "when": {**_FIRST, "method.gradient": "forward", "compression.kind": ["bnb-int8", "bnb-nf4"]},
         "reason": "bitsandbytes has no forward derivative of its products: use gradient backprop or mezo",
     },
     {
-        "when": {"method.dora": True, "compression.kind": "bnb-int8"},
+        "when": {**_FIRST, "method.dora": True, "compression.kind": "bnb-int8"},
         "reason": "the norms that dora needs cannot be read from bitsandbytes's int8 weights while it "
         "trains: use dora false",
     },

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgerig_workload.catalog import COMPRESSIONS, METHODS
+from edgerig_workload.compress.catalog import TUNE_FIRST
 from edgerig_workload.events import Events
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.limits import limit_memory
@@ -96,7 +97,6 @@ class Attempt:
         import torch
 
         from edgerig_workload import accelerator, compress
-        from edgerig_workload.compress.artefacts import is_packed
 
         trial = self.trial
         device = models.runtime(trial.threads)
@@ -116,20 +116,44 @@ class Attempt:
             loaded = models.load(self.folders.model, trial.dtype, device)
         if questions is not None:
             questions = questions.for_model(encoder_decoder=loaded.encoder_decoder)
-        transform = compress.transform(trial.compression.kind)
-        material = compress.Material(questions, trial.seed)
-        if trial.compression.kind == "none":
-            compressed = transform(loaded, trial.compression, material)
-        else:
-            if is_packed(loaded.model):
-                raise WorkerFault(
-                    "bad_model",
-                    f"the checkpoint is quantised already; {trial.compression.kind} needs dense weights: "
-                    "use compression none, or the dense checkpoint",
-                )
-            with self.marks.phase("compress"):
-                compressed = transform(loaded, trial.compression, material)
-        compress.report(compressed, trial.compression, self.folders.out)
+        tuned = None
+        if compress.tunes_first(trial.compression):
+            self._refuse_order(loaded)
+            tuned = self._learn(loaded, questions)
+            release()
+        compressed = self._compress(loaded, questions)
+        self._report_compressed(compressed)
+        release()
+        self._idle("idle_resident", rules)
+        self._work(compressed.loaded, questions, rules, tuned)
+        self._idle("idle_post", rules)
+
+    def _refuse_order(self, loaded: Any) -> None:
+        """Stops what cannot be tuned before it is compressed, before time goes into the tuning."""
+        _refuse_packed(loaded, self.trial.compression.kind)
+        if self.trial.train.points:
+            raise WorkerFault(
+                "precondition",
+                "points of a training budget are scored on the model that learns, which is dense with order "
+                f"{TUNE_FIRST}, and its end on the compressed one: leave points out",
+            )
+
+    def _compress(self, loaded: Any, questions: Any) -> Any:
+        from edgerig_workload import compress
+
+        choice = self.trial.compression
+        transform = compress.transform(choice.kind)
+        material = compress.Material(questions, self.trial.seed)
+        if choice.kind == "none":
+            return transform(loaded, choice, material)
+        _refuse_packed(loaded, choice.kind)
+        with self.marks.phase("compress"):
+            return transform(loaded, choice, material)
+
+    def _report_compressed(self, compressed: Any) -> None:
+        from edgerig_workload import compress
+
+        compress.report(compressed, self.trial.compression, self.folders.out)
         self.facts |= {
             "dtype": compressed.loaded.dtype,
             "parameter_count": compressed.loaded.parameter_count,
@@ -137,20 +161,12 @@ class Attempt:
             "kernel": compressed.kernel,
         }
         self.report_facts()
-        release()
-        self._idle("idle_resident", rules)
-        self._work(compressed.loaded, questions, rules)
-        self._idle("idle_post", rules)
 
-    def _work(self, loaded: Any, questions: Any, rules: Rules) -> None:
-        from edgerig_workload.evaluate import evaluate
-        from edgerig_workload.infer import profile
-        from edgerig_workload.learn import method
+    def _context(self, loaded: Any, questions: Any) -> Any:
         from edgerig_workload.learn.context import Context
 
-        trial = self.trial
-        context = Context(
-            trial,
+        return Context(
+            self.trial,
             loaded,
             questions,
             self.marks,
@@ -159,17 +175,28 @@ class Attempt:
             meter=self.meter,
             encoder=self.folders.encoder,
         )
-        learned = method(trial.method.kind)(context)
+
+    def _learn(self, loaded: Any, questions: Any) -> Any:
+        from edgerig_workload.learn import method
+
+        learned = method(self.trial.method.kind)(self._context(loaded, questions))
         self.facts |= learned.facts
+        return learned
+
+    def _work(self, loaded: Any, questions: Any, rules: Rules, tuned: Any) -> None:
+        from edgerig_workload.evaluate import evaluate
+        from edgerig_workload.infer import profile
+
+        learned = self._learn(loaded, questions) if tuned is None else tuned
         # Inference is measured as on a device that only infers.
         release()
-        if trial.inference.requests:
-            prepared = profile.prepare(loaded, trial.inference)
+        if self.trial.inference.requests:
+            prepared = profile.prepare(loaded, self.trial.inference)
             with self.marks.phase("warmup"):
                 self.facts |= profile.warm_up(prepared, rules)
             self.facts |= profile.measure(prepared, rules, self.marks, self.events)
         if questions is not None:
-            evaluate(context, learned)
+            evaluate(self._context(loaded, questions), learned)
 
     def _questions(self) -> Any:
         from edgerig_workload.learn.context import Questions
@@ -191,6 +218,17 @@ class Attempt:
         """Limits the memory from here on and labels the device with it."""
         label = limit_memory(self.trial.memory_limit_bytes)
         return f"{device}, {label}" if label else device
+
+
+def _refuse_packed(loaded: Any, kind: str) -> None:
+    from edgerig_workload.compress.artefacts import is_packed
+
+    if is_packed(loaded.model):
+        raise WorkerFault(
+            "bad_model",
+            f"the checkpoint is quantised already; {kind} needs dense weights: "
+            "use compression none, or the dense checkpoint",
+        )
 
 
 def _required(trial: Trial) -> list[str]:

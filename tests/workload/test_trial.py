@@ -33,7 +33,12 @@ def test_whole_floats_become_integers(trial_document: dict[str, Any]) -> None:
 def test_absent_parameters_get_the_catalogue_defaults(trial_document: dict[str, Any]) -> None:
     trial_document["method"] = {"kind": "rag"}
 
-    assert trial.parse(trial_document).method.parameters == {"retriever": "bm25", "k": 4}
+    assert trial.parse(trial_document).method.parameters == {
+        "retriever": "bm25",
+        "k": 4,
+        "encoder": "",
+        "similarity": "cosine",
+    }
 
 
 def test_integers_as_strings_are_read(trial_document: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from edgerig_workload.compress.catalog import TUNE_FIRST
+
 if TYPE_CHECKING:
     from edgerig_workload.learn.context import Questions
     from edgerig_workload.models import Loaded
@@ -61,6 +63,11 @@ Transform: TypeAlias = "Callable[[Loaded, Choice, Material], Compressed]"
 def transform(kind: str) -> Transform:
     """Return the transform of a catalogue kind; KeyError for an unknown one."""
     return cast("Transform", import_module(MODULES[kind]).transform)
+
+
+def tunes_first(choice: Choice) -> bool:
+    """Tell whether the method learns on the dense model, which is compressed afterwards."""
+    return choice.kind != "none" and choice.text("order") == TUNE_FIRST
 
 
 def report(compressed: Compressed, choice: Choice, folder: Path) -> None:

@@ -9,6 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
+# Values of the parameter `order`, which every kind but none has.
+COMPRESS_FIRST = "compress-then-tune"
+TUNE_FIRST = "tune-then-compress"
+_ORDER: dict[str, dict[str, Any]] = {
+    "order": {
+        "type": "string",
+        "default": COMPRESS_FIRST,
+        "choices": [COMPRESS_FIRST, TUNE_FIRST],
+        "summary": "whether the method learns on the compressed model, or on the dense one, which is "
+        "compressed with what it learnt",
+    },
+}
+
 _WRITTEN: dict[str, dict[str, Any]] = {
     "group": {
         "type": "int",
@@ -122,7 +135,11 @@ def _pruning(summary: str, more: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-COMPRESSIONS: dict[str, dict[str, Any]] = {
+def _ordered(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, "parameters": {**entry["parameters"], **_ORDER}}
+
+
+_KINDS: dict[str, dict[str, Any]] = {
     "none": {
         "summary": "the weights as they are, in the trial's number format",
         "requires": [],
@@ -174,4 +191,8 @@ COMPRESSIONS: dict[str, dict[str, Any]] = {
         "bits_per_weight": 8.0,
         "trainable_base": False,
     },
+}
+
+COMPRESSIONS: dict[str, dict[str, Any]] = {
+    kind: entry if kind == "none" else _ordered(entry) for kind, entry in _KINDS.items()
 }

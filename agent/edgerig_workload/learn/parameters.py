@@ -16,13 +16,15 @@ class TrainableSet:
     """The parameters that learn, under their names in the model, which holds them in place.
 
     `write` saves what was learnt into a folder; `prompt_tokens` is the room that the
-    method itself takes from the model's context.
+    method itself takes from the model's context; `unload` adds adapters to the weights
+    beside which they stand and takes them out, None where there are none.
     """
 
     model: Any
     named: tuple[tuple[str, Any], ...]
     write: Callable[[Path], None]
     prompt_tokens: int = 0
+    unload: Callable[[], Any] | None = None
 
     @property
     def parameters(self) -> list[Any]:
@@ -39,6 +41,18 @@ class TrainableSet:
         folder.mkdir(parents=True, exist_ok=True)
         self.write(folder)
         return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+    def merge(self) -> None:
+        """Leave a model that is dense again, holds what was learnt in its weights, and learns no more.
+
+        Not for what stands before the input (`prompt_tokens`): it is in no weight.
+        """
+        assert not self.prompt_tokens, "virtual tokens are in no weight"
+        if self.unload is not None:
+            self.unload()
+        for weight in self.model.parameters():
+            weight.grad = None
+        self.model.requires_grad_(False)
 
 
 def learning(model: Any) -> tuple[tuple[str, Any], ...]:

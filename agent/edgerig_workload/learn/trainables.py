@@ -82,7 +82,9 @@ def lora(
         task_type=task_type(loaded),
     )
     adapted = get_peft_model(loaded.model, config)
-    return TrainableSet(loaded.model, learning(loaded.model), writer(adapted))
+    return TrainableSet(
+        loaded.model, learning(loaded.model), writer(adapted), unload=adapted.merge_and_unload
+    )
 
 
 def ia3(loaded: Loaded) -> TrainableSet:
@@ -100,7 +102,9 @@ def ia3(loaded: Loaded) -> TrainableSet:
         raise WorkerFault(
             "bad_model", f"peft knows no IA3 layers for models of type {kind!r}; use lora instead: {error}"
         ) from error
-    return TrainableSet(loaded.model, learning(loaded.model), writer(adapted))
+    return TrainableSet(
+        loaded.model, learning(loaded.model), writer(adapted), unload=adapted.merge_and_unload
+    )
 
 
 def _names(model: Any, targets: str) -> list[str]:

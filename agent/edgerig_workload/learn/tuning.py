@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from edgerig_workload.catalog import EXCLUSIONS
+from edgerig_workload.compress import tunes_first
 from edgerig_workload.compress.artefacts import is_packed
+from edgerig_workload.compress.catalog import COMPRESS_FIRST
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.learn import losses, rag
 from edgerig_workload.learn.budget import is_limited, split
@@ -78,7 +80,8 @@ def learn(context: Context) -> Learned:
         )
     # A checkpoint that came packed is excluded from what GPTQ's own packed weights are.
     packed = is_packed(context.loaded.model) and context.trial.compression.kind == "none"
-    _refuse_excluded(choice, "gptq-int4" if packed else context.trial.compression.kind)
+    compression = Choice("gptq-int4", {"order": COMPRESS_FIRST}) if packed else context.trial.compression
+    _refuse_excluded(choice, compression)
     retrieves = choice.kind.startswith(RETRIEVING)
     word = rag.worder(context) if retrieves else bare_worder(context)
     training = Training()
@@ -89,6 +92,8 @@ def learn(context: Context) -> Learned:
         training.report(context.events)
     with context.marks.phase("checkpoint"):
         artifact_bytes = trained.save(context.out)
+        if tunes_first(context.trial.compression):
+            trained.merge()
     facts = {
         "trainable_count": trained.count,
         "artifact_bytes": artifact_bytes,
@@ -256,12 +261,13 @@ def _shortened(word: Worder, taken_tokens: int) -> Worder:
     return shorter if taken_tokens else word
 
 
-def _refuse_excluded(choice: Choice, compression: str) -> None:
+def _refuse_excluded(choice: Choice, compression: Choice) -> None:
     """Stops what the catalogue excludes: a trial may come from elsewhere than the planner."""
     facts: Mapping[str, Any] = {
         "method.kind": choice.kind,
-        "compression.kind": compression,
+        "compression.kind": compression.kind,
         **{f"method.{name}": value for name, value in choice.parameters.items()},
+        **{f"compression.{name}": value for name, value in compression.parameters.items()},
     }
     for rule in EXCLUSIONS:
         wanted = {name: value if isinstance(value, list) else [value] for name, value in rule["when"].items()}

@@ -31,6 +31,9 @@ _UNWANTED = {
     "lamp": ("items_per_user", "kind", "labels"),
 }
 
+# The order of a compression in which the model that learns is not the one that is evaluated.
+_TUNE_FIRST = "tune-then-compress"
+
 
 def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
     """Find contradictions inside a study file, those inside single tasks left out."""
@@ -104,6 +107,11 @@ def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem
     if list(train.points) != sorted(set(train.points)):
         place = document.place(("budgets", "train", "points"))
         problems.append(Problem(place, "`points` must ascend", "write points: [0.25, 0.5]"))
+    compressions = [level for entry in study.factors.compression for level in entry.levels()]
+    if train.points and any(level.get("order") == _TUNE_FIRST for level in compressions):
+        place = document.place(("budgets", "train", "points"))
+        message = f"with `order: {_TUNE_FIRST}` points are scored on the dense model, the end is not"
+        problems.append(Problem(place, message, "remove `points`, or give that order a study of its own"))
     if train.patience_points and not train.points:
         place = document.key_place(("budgets", "train", "patience_points"))
         message = "`patience_points` compares points, and there are none"

@@ -308,3 +308,49 @@ def test_faults_of_lamp_data_are_told_at_the_path(tmp_path: Path) -> None:
     text = STUDY.replace("source: synthetic, users: 3, items_per_user: 2", "source: lamp, path: nowhere")
 
     assert any("there is no folder" in problem for problem in problems(tmp_path, text))
+
+
+ORDERS = "  compression: [{kind: rtn-int4, order: [compress-then-tune, tune-then-compress]}]\n"
+
+
+def test_the_order_of_compression_and_tuning_is_a_factor_where_it_makes_a_difference(tmp_path: Path) -> None:
+    text = STUDY.replace("factors:\n", "factors:\n" + ORDERS)
+
+    study = planned(tmp_path, text, catalog=local_catalog())
+
+    ran = [(cell.factors["method"]["kind"], cell.factors["compression"]["order"]) for cell in study.cells]
+    assert ran == [
+        ("none", "compress-then-tune"),
+        ("rag", "compress-then-tune"),
+        ("lora", "compress-then-tune"),
+        ("lora", "tune-then-compress"),
+    ]
+    assert {e.reason.partition(",")[0] for e in study.exclusions} == {"this method changes no weights"}
+
+
+def test_what_learns_before_it_is_packed_is_not_excluded_and_takes_dense_memory(tmp_path: Path) -> None:
+    write_model(
+        tmp_path / "small",
+        hidden_size=512,
+        num_hidden_layers=8,
+        intermediate_size=2048,
+        num_key_value_heads=4,
+    )
+    text = STUDY.replace("factors:\n", "factors:\n" + ORDERS).replace("none, {kind: rag, k: 4}, ", "")
+    peaks = [cell.ram_peak_bytes.value for cell in planned(tmp_path, text, catalog=local_catalog()).cells]
+    assert peaks[0] is not None and peaks[1] is not None
+    # 28 bits a weight less of 8 layers; what a layer takes while it is spelled out stands in both.
+    linear = 8 * (4 * 512 * 512 + 3 * 512 * 2048)
+    assert peaks[1] - peaks[0] == pytest.approx(linear * (32 - 4.25) / 8, abs=1)
+
+    full = planned(tmp_path, text.replace("{kind: lora, r: 8}", "full"), catalog=local_catalog())
+    assert [cell.factors["compression"]["order"] for cell in full.cells] == ["tune-then-compress"]
+
+
+def test_points_do_not_go_with_tuning_first(tmp_path: Path) -> None:
+    text = STUDY.replace("factors:\n", "factors:\n" + ORDERS).replace("steps: 5", "steps: 5, points: [0.5]")
+
+    found = problems(tmp_path, text, catalog=local_catalog())
+
+    message = "with `order: tune-then-compress` points are scored on the dense model, the end is not"
+    assert [line.partition(" (")[0] for line in found] == [f"study.yaml:10:37: {message}"]
