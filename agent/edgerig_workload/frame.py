@@ -159,6 +159,8 @@ class Attempt:
             "parameter_count": compressed.loaded.parameter_count,
             "weights_bytes": compressed.loaded.weights_bytes,
             "kernel": compressed.kernel,
+            "sparsity": compressed.sparsity,
+            "stored_bytes": compressed.stored_bytes,
         }
         self.report_facts()
 

@@ -31,6 +31,7 @@ from edgerig_controller.report.model import (
     Unavailable,
     WorkerKind,
 )
+from edgerig_controller.report.weights import weights
 from edgerig_controller.store.rows import AttemptRow, CellRow, MeasurementRow, ScoreRow, TrialRow
 
 SCHEMA_VERSION = 1
@@ -163,6 +164,7 @@ def _cell(
         failures=_failures(cell, mine),
         flags=tuple(sorted(flags)),
         predicted_ram_bytes=cell.predicted_ram_bytes,
+        weights=weights(mine),
     )
 
 

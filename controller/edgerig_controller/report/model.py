@@ -12,6 +12,7 @@ from typing import Any
 from edgerig_controller.guidelines.estimate import ScoreEstimate
 from edgerig_controller.report.aggregate import Figure
 from edgerig_controller.report.drift import CanaryReport
+from edgerig_controller.report.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class CellReport:
     flags: tuple[str, ...]
     # What the planner's formula said before the run.
     predicted_ram_bytes: float | None = None
+    weights: tuple[Weights, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from edgerig_controller.report.build import build
 from edgerig_controller.report.data import StudyData
 from edgerig_controller.report.model import Report
+from edgerig_controller.report.weights import Weights
 from tests.controller.report.rows import FAILED_CELL, NO_SENSOR, SKILL, attempt, measurement, study_data
 
 
@@ -158,3 +159,18 @@ def test_a_study_that_has_not_begun_has_a_report_too() -> None:
     assert report.open_count == 12
     assert report.cells[0].quality.estimate is None
     assert {entry.state for row in report.coverage for entry in row.entries} == {"waiting"}
+
+
+def test_what_the_weights_took_is_told_once_where_the_runs_agree() -> None:
+    data = study_data()
+    packed = {"kernel": "dequantised", "weights_bytes": "62080", "stored_bytes": "65832", "sparsity": 0.0}
+    pruned = {"kernel": "dense", "weights_bytes": "115328", "sparsity": 0.5}
+    said = {0: packed, 1: pruned, 5: packed}
+    rows = tuple(dataclasses.replace(row, worker=said.get(row.cell_index, {})) for row in data.attempts)
+
+    cells = report_of(dataclasses.replace(data, attempts=rows)).cells
+
+    assert cells[0].weights == (Weights("dequantised", 62080, 65832, 0.0),)
+    assert cells[1].weights == (Weights("dense", 115328, None, 0.5),)
+    # Nothing was said, and the runs of the last one failed.
+    assert [cells[index].weights for index in (2, 5)] == [(), ()]

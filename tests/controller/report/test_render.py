@@ -18,6 +18,7 @@ from edgerig_controller.report.memory import prediction_report
 from edgerig_controller.report.model import Report
 from edgerig_controller.report.plots import plots
 from edgerig_controller.report.svg import Dot, dot_plot
+from edgerig_controller.report.weights import Weights
 from tests.controller.report.rows import study_data
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -148,3 +149,18 @@ def test_a_report_before_the_first_result_renders(report: Report) -> None:
     bare = build(empty, now_unix_s=1.0)
     assert "0 of 0 trials ok" in render.html(bare)
     assert render.markdown(bare)
+
+
+def test_weights_stand_there_where_the_runs_said_what_they_took(report: Report) -> None:
+    taken = (Weights("dense", 2**20, None, 0.5), Weights("dequantised", 2**18, 2**18 + 2**17, None))
+    cells = (dataclasses.replace(report.cells[0], weights=taken), *report.cells[1:])
+    told = dataclasses.replace(report, cells=cells)
+    label = report.cells[0].label
+
+    assert "## Weights" not in render.markdown(report)
+    assert "<h2>Weights</h2>" not in render.html(report)
+    assert f"| {label} | dense | 1.00 MiB | – | 50.0 % |\n" in render.markdown(told)
+    assert f"| {label} | dequantised | 256 KiB | 384 KiB | – |\n" in render.markdown(told)
+    page = render.html(told)
+    Balance().feed(page)
+    assert all(text in page for text in ("<h2>Weights</h2>", "384 KiB", "50.0 %"))
