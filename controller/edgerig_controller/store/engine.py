@@ -1,5 +1,6 @@
-"""Opening the database file: durability settings, migrations, read-only access.
+"""Opening the database: durability settings, migrations, read-only access.
 
+The database is a SQLite file, or one on a PostgreSQL server (`postgres.py`).
 Knows SQLite and Alembic; knows nothing of what the tables mean.
 """
 
@@ -11,48 +12,83 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from edgerig.errors import StorageError
+from edgerig_controller.store import postgres
 from edgerig_controller.store.tables import HEAD_REVISION, Base
 
 _BUSY_TIMEOUT_MS = 10_000
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def open_engine(path: Path) -> Engine:
+def open_engine(where: Path | URL) -> Engine:
     """Opens the database for writing and brings its tables up to date.
 
+    Args:
+        where: the SQLite file, or the address of a PostgreSQL database.
+
     Raises:
-        StorageError: not a database, one of a newer edgerig, or an unwritable disk.
+        StorageError: not a database, one of a newer edgerig, an unwritable disk, or no such server.
     """
-    engine = create_engine(URL.create("sqlite", database=str(path)))
-    configure(engine, begin="BEGIN IMMEDIATE", pragmas=("journal_mode=WAL", "synchronous=FULL"))
+    engine = _sqlite(where) if isinstance(where, Path) else postgres.make_engine(where, readonly=False)
     try:
-        path.touch(mode=0o600, exist_ok=True)
-        _migrate(engine, path)
+        if isinstance(where, Path):
+            where.touch(mode=0o600, exist_ok=True)
+        _migrate(engine, shown(where))
     except (DBAPIError, OSError) as error:
         engine.dispose()
-        raise _unusable(path, error) from error
+        raise _unusable(where, error) from error
     except StorageError:
         engine.dispose()
         raise
     return engine
 
 
-def open_readonly_engine(path: Path) -> Engine:
+def open_readonly_engine(where: Path | URL) -> Engine:
     """Opens the database for reading only, beside a running controller or without one.
 
     A folder that no controller has used yet reads as an empty database.
 
     Raises:
-        StorageError: not a database, or tables of another version of edgerig.
+        StorageError: not a database, no such server, or tables of another version of edgerig.
     """
-    if not path.exists() or path.stat().st_size == 0:
+    if isinstance(where, Path) and (not where.exists() or where.stat().st_size == 0):
         engine = create_engine("sqlite://", poolclass=StaticPool)
         Base.metadata.create_all(engine)
         return engine
+    if isinstance(where, Path):
+        engine = _readonly_sqlite(where)
+    else:
+        engine = postgres.make_engine(where, readonly=True)
+    try:
+        with engine.connect() as connection:
+            revision = _revision(connection)
+    except DBAPIError as error:
+        engine.dispose()
+        raise _unusable(where, error) from error
+    if revision != HEAD_REVISION:
+        engine.dispose()
+        raise StorageError(
+            f"{shown(where)} has tables of another version of edgerig ({revision or 'none'}).",
+            hint="edgerig serve once with this version brings them up to date",
+        )
+    return engine
+
+
+def shown(where: Path | URL) -> str:
+    """Names a database in messages; a password is not shown."""
+    return str(where) if isinstance(where, Path) else postgres.shown(where)
+
+
+def _sqlite(path: Path) -> Engine:
+    engine = create_engine(URL.create("sqlite", database=str(path)))
+    configure(engine, begin="BEGIN IMMEDIATE", pragmas=("journal_mode=WAL", "synchronous=FULL"))
+    return engine
+
+
+def _readonly_sqlite(path: Path) -> Engine:
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     engine = create_engine(
         "sqlite://",
@@ -60,18 +96,6 @@ def open_readonly_engine(path: Path) -> Engine:
         poolclass=QueuePool,
     )
     configure(engine, begin="BEGIN", pragmas=())
-    try:
-        with engine.connect() as connection:
-            revision = _revision(connection)
-    except DBAPIError as error:
-        engine.dispose()
-        raise _unusable(path, error) from error
-    if revision != HEAD_REVISION:
-        engine.dispose()
-        raise StorageError(
-            f"{path} has tables of another version of edgerig ({revision or 'none'}).",
-            hint="edgerig serve once with this version brings them up to date",
-        )
     return engine
 
 
@@ -85,7 +109,7 @@ def migration_config(connection: Connection | None = None) -> Any:
     return config
 
 
-def _migrate(engine: Engine, path: Path) -> None:
+def _migrate(engine: Engine, name: str) -> None:
     with engine.connect() as connection:
         revision = _revision(connection)
     if revision == HEAD_REVISION:
@@ -98,7 +122,7 @@ def _migrate(engine: Engine, path: Path) -> None:
             command.upgrade(migration_config(connection), "head")
         except CommandError as error:
             raise StorageError(
-                f"{path} was written by a newer edgerig (tables {revision}).",
+                f"{name} was written by a newer edgerig (tables {revision}).",
                 hint="install that version again, or use another folder with --data DIR",
             ) from error
 
@@ -129,9 +153,11 @@ def configure(engine: Engine, *, begin: str, pragmas: tuple[str, ...]) -> None:
         connection.exec_driver_sql(begin)
 
 
-def _unusable(path: Path, error: Exception) -> StorageError:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    hint = "edgerig gc, or free space on that disk" if "full" in str(cause) else ""
-    if isinstance(error, DatabaseError) and "not a database" in str(cause):
-        hint = f"move {path.name} aside or choose another folder with --data DIR"
-    return StorageError(f"The database {path} cannot be used: {cause}.", hint=hint)
+def _unusable(where: Path | URL, error: Exception) -> StorageError:
+    cause = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    hint = "edgerig gc, or free space on that disk" if "full" in cause else ""
+    if isinstance(where, URL) and isinstance(error, OperationalError):
+        hint = hint or "see that the server runs and lets you in: psql with the same address"
+    if isinstance(error, DatabaseError) and "not a database" in cause:
+        hint = f"move {shown(where)} aside or choose another folder with --data DIR"
+    return StorageError(f"The database {shown(where)} cannot be used: {cause}.", hint=hint)

@@ -43,7 +43,8 @@ def orphans(session: Session) -> Orphans:
     ).all()
     file_bytes = 0
     for piece in chunks(ids, _CHUNK):
-        file_bytes += (
+        # PostgreSQL sums whole numbers to a decimal.
+        file_bytes += int(
             session.scalar(
                 select(func.sum(tables.Artifact.size_bytes))
                 .join(tables.Result, tables.Result.result_id == tables.Artifact.result_id)

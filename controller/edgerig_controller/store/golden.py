@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from edgerig_controller.fleet import health
@@ -66,10 +66,11 @@ def points(session: Session, device_id: str, limit: int = 200) -> list[Point]:
 
 def last_golden(session: Session) -> dict[str, float]:
     """Returns when a golden study of each device was last submitted, by device id."""
+    # PostgreSQL does not group by JSON: the newest comes last and stays.
     rows = session.execute(
-        select(tables.Study.device_names, func.max(tables.Study.created_unix_s))
+        select(tables.Study.device_names, tables.Study.created_unix_s)
         .where(tables.Study.purpose == GOLDEN)
-        .group_by(tables.Study.device_names)
+        .order_by(tables.Study.created_unix_s)
     )
     return {names[0]: created for names, created in rows if names}
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Engine
+from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from edgerig.errors import StorageError
@@ -25,7 +25,7 @@ from edgerig_controller.home import Home
 from edgerig_controller.store import devices as device_store
 from edgerig_controller.store import garbage, leases, reads, results, stopping, watch
 from edgerig_controller.store import studies as study_store
-from edgerig_controller.store.engine import open_engine, open_readonly_engine
+from edgerig_controller.store.engine import open_engine, open_readonly_engine, shown
 from edgerig_controller.store.fleet import FleetStore
 from edgerig_controller.store.rows import (
     AttemptRow,
@@ -47,35 +47,42 @@ class Repository:
     def __init__(
         self,
         engine: Engine,
-        path: Path,
+        where: Path | URL,
         *,
         policy: Policy | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._engine = engine
-        self._path = path
+        self._where = where
         self._policy = policy or Policy()
         # Devices as people run them, people and the audit.
         self.fleet = FleetStore(self._write, self._read)
         self._new_id = new_id
 
     @classmethod
-    def open(cls, home: Home, *, policy: Policy | None = None) -> Repository:
+    def open(cls, home: Home, *, policy: Policy | None = None, database: URL | None = None) -> Repository:
         """Opens the store for writing and brings its tables up to date.
+
+        Args:
+            home: the data folder, whose SQLite file is the store unless `database` is given.
+            policy: of leases.
+            database: address of a PostgreSQL database.
 
         Raises:
             StorageError: the database cannot be used.
         """
-        return cls(open_engine(home.store_path), home.store_path, policy=policy)
+        where = database or home.store_path
+        return cls(open_engine(where), where, policy=policy)
 
     @classmethod
-    def open_readonly(cls, home: Home) -> Repository:
+    def open_readonly(cls, home: Home, *, database: URL | None = None) -> Repository:
         """Opens the store for reading; an unused data folder reads as empty.
 
         Raises:
             StorageError: the database cannot be used, or is of another version.
         """
-        return cls(open_readonly_engine(home.store_path), home.store_path)
+        where = database or home.store_path
+        return cls(open_readonly_engine(where), where)
 
     def close(self) -> None:
         """Lets the database file go."""
@@ -331,16 +338,16 @@ class Repository:
         try:
             with Session(self._engine) as session, session.begin():
                 yield session
-        except OperationalError as error:
+        except (OperationalError, InternalError) as error:
             raise self._unusable(error) from error
 
     def _read(self, question: Callable[[Session], T]) -> T:
         try:
             with Session(self._engine) as session, session.begin():
                 return question(session)
-        except OperationalError as error:
+        except (OperationalError, InternalError) as error:
             raise self._unusable(error) from error
 
-    def _unusable(self, error: OperationalError) -> StorageError:
+    def _unusable(self, error: OperationalError | InternalError) -> StorageError:
         hint = "edgerig gc, or free space on that disk" if "full" in str(error.orig) else ""
-        return StorageError(f"The database {self._path} cannot be used: {error.orig}.", hint=hint)
+        return StorageError(f"The database {shown(self._where)} cannot be used: {error.orig}.", hint=hint)

@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,8 +19,9 @@ from edgerig_controller import home as homes
 from edgerig_controller.fleet.leases import HeldState
 from edgerig_controller.home import Home
 from edgerig_controller.store.leases import Held, Offer
-from edgerig_controller.store.repository import Repository
 from tests.controller.store.building import T0, add_device, create, study, submission_of
+from tests.controller.store.cluster import Cluster
+from tests.controller.store.conftest import Place
 
 DEVICES = ("local", "orin")
 
@@ -42,12 +44,12 @@ class Device:
 class World:
     """The store, the devices and the time."""
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self.now = T0
         self.devices = {name: Device(name) for name in DEVICES}
         self.acknowledged: dict[str, str] = {}
-        self.store = Repository.open(home)
+        self.store = place.open()
         for name in DEVICES:
             add_device(self.store, name, labels=["local"])
         self.study_id = create(self.store, study(cells=2, seeds=(1, 2)))
@@ -124,7 +126,7 @@ class World:
             self.store.resume_study(self.study_id, now_unix_s=self.now)
         else:
             self.store.close()
-            self.store = Repository.open(self.home)
+            self.store = self.place.open()
 
     def check(self) -> None:
         rows = self.store.attempts(self.study_id)
@@ -188,23 +190,44 @@ def history(*actions: str) -> list[tuple[str, str, bool, float]]:
 
 
 # Histories that must be among those tried: late after lost, lost replies, death at each boundary.
-@example(history("sync", "start", "abandon", "finish", "commit"))
-@example(history("sync", "start", "abandon", "resume", "finish", "kill", "commit!", "commit"))
-@example(history("sync!", "kill", "sync", "start!", "kill", "start", "finish", "commit!", "kill", "sync"))
-@example(history("sync", "start", "forget", "sync", "start", "finish", "commit"))
-@example(history("sync", "start", "cancel", "sync", "finish", "resume", "commit"))
+HISTORIES = (
+    history("sync", "start", "abandon", "finish", "commit"),
+    history("sync", "start", "abandon", "resume", "finish", "kill", "commit!", "commit"),
+    history("sync!", "kill", "sync", "start!", "kill", "start", "finish", "commit!", "kill", "sync"),
+    history("sync", "start", "forget", "sync", "start", "finish", "commit"),
+    history("sync", "start", "cancel", "sync", "finish", "resume", "commit"),
+)
+
+
+def live(place: Place, steps: list[tuple[str, str, bool, float]]) -> None:
+    world = World(place)
+    try:
+        for action, name, fault, pause_s in steps:
+            world.step(action, name, fault, pause_s)
+            world.check()
+        world.let_it_end()
+        world.check()
+    finally:
+        world.store.close()
+
+
+@example(HISTORIES[0])
+@example(HISTORIES[1])
+@example(HISTORIES[2])
+@example(HISTORIES[3])
+@example(HISTORIES[4])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_no_history_loses_a_result_or_counts_one_twice(steps: list[tuple[str, str, bool, float]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder))
         homes.prepare(home)
-        world = World(home)
-        try:
-            for action, name, fault, pause_s in steps:
-                world.step(action, name, fault, pause_s)
-                world.check()
-            world.let_it_end()
-            world.check()
-        finally:
-            world.store.close()
+        live(Place(home, None), steps)
+
+
+@pytest.mark.parametrize("steps", HISTORIES, ids=range(len(HISTORIES)))
+def test_a_server_keeps_the_same_promises(
+    cluster: Cluster, home: Home, steps: list[tuple[str, str, bool, float]]
+) -> None:
+    with cluster.migrated() as url:
+        live(Place(home, url), steps)

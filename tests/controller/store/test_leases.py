@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from edgerig_controller.home import Home
 from edgerig_controller.store.leases import Expired, Held
 from edgerig_controller.store.repository import Repository
 from tests.controller.store.building import T0, add_device, create, finish, start, study, submission_of, take
+from tests.controller.store.conftest import Place
 
 
 def one_trial(repository: Repository) -> str:
@@ -38,11 +38,11 @@ def test_a_device_has_one_trial_at_a_time(repository: Repository) -> None:
 
 
 def test_two_open_leases_of_one_device_are_impossible_in_the_database(
-    repository: Repository, home: Home
+    repository: Repository, place: Place
 ) -> None:
     create(repository, study())
     take(repository)
-    engine = create_engine(f"sqlite:///{home.store_path}")
+    engine = place.engine()
     copy = "INSERT INTO attempt SELECT 'other', trial_id, device_id, 9, state, budget_s, began, "
     copy += "deadline_unix_s, quiet_until_unix_s, cancel_reason, boot_id, created_unix_s, began_unix_s, "
     copy += "ended_unix_s FROM attempt"
@@ -206,11 +206,11 @@ def test_renewing_keeps_an_accepted_lease(repository: Repository) -> None:
     assert repository.next_deadline() == T0 + 170
 
 
-def test_leases_survive_the_controller(repository: Repository, home: Home) -> None:
+def test_leases_survive_the_controller(repository: Repository, place: Place) -> None:
     study_id = one_trial(repository)
     offer = take(repository)
     repository.close()
-    reopened = Repository.open(home)
+    reopened = place.open()
     held = [Held(offer.lease.attempt_id, offer.lease.epoch, "finished")]
     assert reopened.sync("local", held, wants_work=True, now_unix_s=T0 + 9).orders[0].verdict == "send"
     assert finish(reopened, offer) == "canonical"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from edgerig import documents
 from edgerig.v1.trial_pb2 import FileRef
-from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
 from edgerig_controller.store.results import Submission
 from edgerig_controller.study.prepared import RetryRule
@@ -24,6 +23,7 @@ from tests.controller.store.building import (
     submission_of,
     take,
 )
+from tests.controller.store.conftest import Place
 
 
 def commit(repository: Repository, submission: Submission) -> str:
@@ -67,14 +67,16 @@ def test_another_result_of_the_same_attempt_is_kept_as_a_conflict(repository: Re
     assert {file.sha256 for file in second.manifest.files} <= repository.referenced_blobs()
 
 
-def test_a_second_canonical_result_is_impossible_in_the_database(repository: Repository, home: Home) -> None:
+def test_a_second_canonical_result_is_impossible_in_the_database(
+    repository: Repository, place: Place
+) -> None:
     create(repository, study())
     offer = take(repository)
     commit(repository, submission_of(offer, quality=0.5))
     commit(repository, submission_of(offer, quality=0.9))
-    engine = create_engine(f"sqlite:///{home.store_path}")
+    engine = place.engine()
     with pytest.raises(IntegrityError, match="trial_id"), engine.begin() as connection:
-        connection.execute(text("UPDATE result SET canonical = 1"))
+        connection.execute(text("UPDATE result SET canonical = true"))
     engine.dispose()
 
 
@@ -114,21 +116,21 @@ def test_a_failure_is_a_result_with_its_class(repository: Repository) -> None:
     assert repository.find_study(study_id).failed_count == 1
 
 
-def test_a_committed_result_survives_a_killed_controller(repository: Repository, home: Home) -> None:
+def test_a_committed_result_survives_a_killed_controller(repository: Repository, place: Place) -> None:
     study_id = create(repository, study())
     run_all(repository)
     # No close: the database is found as a killed process leaves it.
-    other = Repository.open_readonly(home)
+    other = place.open_readonly()
     assert other.find_study(study_id).done_count == 4
     assert len(other.scores(study_id)) == 8
     other.close()
 
 
-def test_the_whole_message_is_kept(repository: Repository, home: Home) -> None:
+def test_the_whole_message_is_kept(repository: Repository, place: Place) -> None:
     create(repository, study())
     submission = submission_of(take(repository))
     commit(repository, submission)
-    engine = create_engine(f"sqlite:///{home.store_path}")
+    engine = place.engine()
     with engine.connect() as connection:
         stored = connection.execute(text("SELECT document FROM result")).scalar_one()
     engine.dispose()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
-from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
 from tests.controller.store.building import T0, create, finish, study, take
+from tests.controller.store.conftest import Place
 
 
 def ids(repository: Repository, study_id: str, state: str) -> set[str]:
@@ -25,7 +25,9 @@ def test_a_block_has_ended_with_its_last_result(repository: Repository) -> None:
     assert not repository.block_ended(study_id, "no such attempt")
 
 
-def test_what_is_left_out_is_offered_to_nobody_and_ends_the_study(repository: Repository, home: Home) -> None:
+def test_what_is_left_out_is_offered_to_nobody_and_ends_the_study(
+    repository: Repository, place: Place
+) -> None:
     study_id = create(repository, study(cells=2, seeds=(1, 2)))
     for _ in range(2):
         finish(repository, take(repository))
@@ -34,7 +36,7 @@ def test_what_is_left_out_is_offered_to_nobody_and_ends_the_study(repository: Re
     assert ids(repository, study_id, "settled") == waiting
     assert repository.find_study(study_id).state == "finished"
     assert repository.sync("local", [], wants_work=True, now_unix_s=T0 + 21).offer is None
-    with create_engine(f"sqlite:///{home.store_path}").connect() as connection:
+    with place.engine().connect() as connection:
         (detail,) = connection.execute(text("SELECT detail FROM event WHERE kind = 'trials_left_out'")).one()
     assert detail == "2 trials: settled: c"
 

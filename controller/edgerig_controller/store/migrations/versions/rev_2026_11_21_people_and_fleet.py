@@ -40,8 +40,8 @@ def downgrade() -> None:
         ("study", "priority"),
         ("study", "owner"),
     ):
-        with op.batch_alter_table(table) as batch:
-            batch.drop_column(column)
+        # Not in batch mode: copying a table drops it, and with it whatever refers to it.
+        op.drop_column(table, column)
 
 
 def _devices() -> None:
