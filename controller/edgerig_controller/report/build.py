@@ -265,6 +265,10 @@ def _within(found: ScoreEstimate, least: float, most: float) -> ScoreEstimate:
 
 def _identity(factors: Mapping[str, Any], *, without: str) -> str:
     kept = {name: value for name, value in factors.items() if name != without}
+    compression = kept.get("compression")
+    if without == "method" and isinstance(compression, dict):
+        # With the method none there is one order of compression and tuning: it is the baseline of both.
+        kept["compression"] = {name: value for name, value in compression.items() if name != "order"}
     return json.dumps(kept, sort_keys=True, default=str)
 
 

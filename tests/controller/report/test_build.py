@@ -10,6 +10,7 @@ from edgerig_controller.report.build import build
 from edgerig_controller.report.data import StudyData
 from edgerig_controller.report.model import Report
 from edgerig_controller.report.weights import Weights
+from edgerig_controller.store.rows import CellRow
 from tests.controller.report.rows import FAILED_CELL, NO_SENSOR, SKILL, attempt, measurement, study_data
 
 
@@ -174,3 +175,20 @@ def test_what_the_weights_took_is_told_once_where_the_runs_agree() -> None:
     assert cells[1].weights == (Weights("dense", 115328, None, 0.5),)
     # Nothing was said, and the runs of the last one failed.
     assert [cells[index].weights for index in (2, 5)] == [(), ()]
+
+
+def test_both_orders_of_compression_and_tuning_are_contrasted_with_none() -> None:
+    data = study_data()
+    orders = {0: "compress-then-tune", 1: "compress-then-tune", 2: "tune-then-compress"}
+
+    def packed(cell: CellRow) -> CellRow:
+        order = orders.get(cell.cell_index)
+        if order is None:
+            return cell
+        compression = {"kind": "rtn-int4", "group": 128, "order": order}
+        return dataclasses.replace(cell, factors={**cell.factors, "compression": compression})
+
+    found = report_of(dataclasses.replace(data, cells=tuple(packed(cell) for cell in data.cells))).contrasts
+
+    pairs = [(contrast.cell_index, contrast.baseline_index) for contrast in found]
+    assert pairs == [(1, 0), (2, 0), (4, 3), (5, 3)]
