@@ -90,8 +90,8 @@ def running() -> Iterator[Cluster]:
         NoServerError: no server is installed, or it may not be started here.
     """
     programs = _programs()
-    # A socket's path is short, and the folders that pytest makes are closed to other users.
-    folder = Path(tempfile.mkdtemp(prefix="edgerig-pg-"))
+    # A socket's path is short, and TMPDIR and the folders that pytest makes may be closed to other users.
+    folder = Path(tempfile.mkdtemp(prefix="edgerig-pg-", dir="/tmp"))
     user = _unprivileged(folder)
     try:
         _run(user, programs / "initdb", "-D", folder / "data", "-U", OWNER, "-A", "trust", "-E", "UTF8", "-N")
