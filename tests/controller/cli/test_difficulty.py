@@ -11,6 +11,7 @@ import pytest
 from edgerig_controller.cli.difficulty import measured
 from edgerig_controller.data import questions, synthetic
 from edgerig_controller.data.tasks import DATA_SEED
+from edgerig_controller.evidence import hardness
 from edgerig_controller.guidelines.difficulty import chance, headroom, score_of
 from tests.controller.cli.conftest import Edgerig
 from tests.controller.evidence import made
@@ -85,9 +86,7 @@ def test_several_models_need_a_choice() -> None:
 def test_the_file_is_what_guide_reads(edgerig: Edgerig, tmp_path: Path) -> None:
     path = tmp_path / "d.json"
     assert edgerig("task", "difficulty", "lamp-3", "--out", str(path)).code == 0
-    from edgerig_controller.cli.guide import read_difficulty
-
-    assert set(read_difficulty(path)["lamp-3"]) == {"D2", "D3", "D4", "D5"}
+    assert set(hardness.read(path)["lamp-3"].measures) == {"D2", "D3", "D4", "D5"}
 
 
 def test_lamp_data_are_read_as_published(edgerig: Edgerig, tmp_path: Path) -> None:

@@ -43,7 +43,12 @@ def test_report_names_what_was_done(llama: Any, choose: Any, material: Any, tmp_
 
     assert json.loads((tmp_path / "new" / compress.REPORT).read_text()) == {
         "kind": "rtn-int4",
-        "parameters": {"group": 128, "symmetric": True, "embeddings": False},
+        "parameters": {
+            "group": 128,
+            "symmetric": True,
+            "embeddings": False,
+            "order": "compress-then-tune",
+        },
         "kernel": "dequantised",
         "sparsity": 0.0,
         "weights_bytes": done.loaded.weights_bytes,
