@@ -57,6 +57,7 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_TRAIN: _ClassVar[Phase]
     PHASE_INFERENCE: _ClassVar[Phase]
     PHASE_POINT: _ClassVar[Phase]
+    PHASE_TEACH: _ClassVar[Phase]
 
 class Boundary(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -112,6 +113,7 @@ PHASE_IDLE_POST: Phase
 PHASE_TRAIN: Phase
 PHASE_INFERENCE: Phase
 PHASE_POINT: Phase
+PHASE_TEACH: Phase
 BOUNDARY_UNSPECIFIED: Boundary
 BOUNDARY_MODULE_IN: Boundary
 BOUNDARY_RAILS_SUM: Boundary
@@ -264,7 +266,7 @@ class TrainPoint(_message.Message):
     def __init__(self, index: _Optional[int] = ..., budget_share: _Optional[float] = ..., steps: _Optional[int] = ..., samples: _Optional[int] = ..., tokens: _Optional[int] = ..., duration_s: _Optional[float] = ..., held_out_loss: _Optional[float] = ..., score: _Optional[float] = ..., item_count: _Optional[int] = ..., t_mono_ns: _Optional[int] = ..., energy: _Optional[_Iterable[_Union[PointEnergy, _Mapping]]] = ...) -> None: ...
 
 class WorkerFacts(_message.Message):
-    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by", "train_kept_point", "train_energy_j", "train_energy_source", "train_energy_resolution_s", "warmup_request_count", "warmup_settled", "block_settled", "sparsity", "stored_bytes")
+    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by", "train_kept_point", "train_energy_j", "train_energy_source", "train_energy_resolution_s", "warmup_request_count", "warmup_settled", "block_settled", "sparsity", "stored_bytes", "distil_step_count", "teacher_kl_before_nats", "teacher_kl_after_nats", "teacher_parameter_count")
     PYTHON_FIELD_NUMBER: _ClassVar[int]
     TORCH_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMERS_FIELD_NUMBER: _ClassVar[int]
@@ -290,6 +292,10 @@ class WorkerFacts(_message.Message):
     BLOCK_SETTLED_FIELD_NUMBER: _ClassVar[int]
     SPARSITY_FIELD_NUMBER: _ClassVar[int]
     STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISTIL_STEP_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TEACHER_KL_BEFORE_NATS_FIELD_NUMBER: _ClassVar[int]
+    TEACHER_KL_AFTER_NATS_FIELD_NUMBER: _ClassVar[int]
+    TEACHER_PARAMETER_COUNT_FIELD_NUMBER: _ClassVar[int]
     python: str
     torch: str
     transformers: str
@@ -315,7 +321,11 @@ class WorkerFacts(_message.Message):
     block_settled: bool
     sparsity: float
     stored_bytes: int
-    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ..., train_kept_point: _Optional[int] = ..., train_energy_j: _Optional[float] = ..., train_energy_source: _Optional[str] = ..., train_energy_resolution_s: _Optional[float] = ..., warmup_request_count: _Optional[int] = ..., warmup_settled: bool = ..., block_settled: bool = ..., sparsity: _Optional[float] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
+    distil_step_count: int
+    teacher_kl_before_nats: float
+    teacher_kl_after_nats: float
+    teacher_parameter_count: int
+    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ..., train_kept_point: _Optional[int] = ..., train_energy_j: _Optional[float] = ..., train_energy_source: _Optional[str] = ..., train_energy_resolution_s: _Optional[float] = ..., warmup_request_count: _Optional[int] = ..., warmup_settled: bool = ..., block_settled: bool = ..., sparsity: _Optional[float] = ..., stored_bytes: _Optional[int] = ..., distil_step_count: _Optional[int] = ..., teacher_kl_before_nats: _Optional[float] = ..., teacher_kl_after_nats: _Optional[float] = ..., teacher_parameter_count: _Optional[int] = ...) -> None: ...
 
 class WorkerFailure(_message.Message):
     __slots__ = ("failure_class", "message", "traceback", "phase")

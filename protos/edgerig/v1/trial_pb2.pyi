@@ -172,7 +172,7 @@ class ProtocolOverrides(_message.Message):
     def __init__(self, idle_s: _Optional[float] = ..., warmup_most: _Optional[int] = ..., block_s: _Optional[float] = ..., block_requests: _Optional[int] = ..., sustained_s: _Optional[float] = ..., wait_s: _Optional[float] = ..., cooldown_s: _Optional[float] = ..., temperature_margin_c: _Optional[float] = ..., load_share: _Optional[float] = ..., settle_s: _Optional[float] = ...) -> None: ...
 
 class Trial(_message.Message):
-    __slots__ = ("schema_version", "digest", "protocol", "seed", "repeat", "model", "task", "method", "compression", "history", "budgets", "inference", "dtype", "threads", "factors", "encoder", "settings", "protocol_overrides")
+    __slots__ = ("schema_version", "digest", "protocol", "seed", "repeat", "model", "task", "method", "compression", "history", "budgets", "inference", "dtype", "threads", "factors", "encoder", "settings", "protocol_overrides", "teacher")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +191,7 @@ class Trial(_message.Message):
     ENCODER_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    TEACHER_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     digest: str
     protocol: Protocol
@@ -209,4 +210,5 @@ class Trial(_message.Message):
     encoder: Model
     settings: DeviceSettings
     protocol_overrides: ProtocolOverrides
-    def __init__(self, schema_version: _Optional[int] = ..., digest: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., seed: _Optional[int] = ..., repeat: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., method: _Optional[_Union[Choice, _Mapping]] = ..., compression: _Optional[_Union[Choice, _Mapping]] = ..., history: _Optional[int] = ..., budgets: _Optional[_Union[Budgets, _Mapping]] = ..., inference: _Optional[_Union[Inference, _Mapping]] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., factors: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., encoder: _Optional[_Union[Model, _Mapping]] = ..., settings: _Optional[_Union[DeviceSettings, _Mapping]] = ..., protocol_overrides: _Optional[_Union[ProtocolOverrides, _Mapping]] = ...) -> None: ...
+    teacher: Model
+    def __init__(self, schema_version: _Optional[int] = ..., digest: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., seed: _Optional[int] = ..., repeat: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., method: _Optional[_Union[Choice, _Mapping]] = ..., compression: _Optional[_Union[Choice, _Mapping]] = ..., history: _Optional[int] = ..., budgets: _Optional[_Union[Budgets, _Mapping]] = ..., inference: _Optional[_Union[Inference, _Mapping]] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., factors: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., encoder: _Optional[_Union[Model, _Mapping]] = ..., settings: _Optional[_Union[DeviceSettings, _Mapping]] = ..., protocol_overrides: _Optional[_Union[ProtocolOverrides, _Mapping]] = ..., teacher: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
