@@ -61,6 +61,7 @@ from edgerig_agent.runtime import (
     interpreter_path,
     resolve_data,
     resolve_encoder,
+    resolve_teacher,
     resolve_model,
     start_sampler,
     start_worker,
@@ -236,10 +237,11 @@ def _inputs(folder: Path, trial: Trial, settings: Settings, cache: Path | None) 
     try:
         model_dir = resolve_model(folder, trial, settings, cache)
         encoder_dir = resolve_encoder(folder, trial, settings, cache)
+        teacher_dir = resolve_teacher(folder, trial, settings, cache)
     except (DataError, ProtocolError) as error:
         raise _PrepareError(FAILURE_CLASS_BAD_MODEL, error) from error
     try:
-        return Inputs(model_dir, resolve_data(folder, trial, settings, cache), encoder_dir)
+        return Inputs(model_dir, resolve_data(folder, trial, settings, cache), encoder_dir, teacher_dir)
     except (DataError, ProtocolError) as error:
         raise _PrepareError(FAILURE_CLASS_BAD_DATA, error) from error
 

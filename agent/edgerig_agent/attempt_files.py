@@ -54,6 +54,8 @@ class Settings:
     meters: tuple[str, ...] = ()
     # Folder of the sentence encoder that retrieves; empty = not given.
     encoder_dir: str = ""
+    # Folder of the model that a distillation learns from; empty = not given.
+    teacher_dir: str = ""
 
 
 def read_settings(folder: Path) -> Settings:
@@ -70,6 +72,7 @@ def read_settings(folder: Path) -> Settings:
             model_dir=_text(document, "model_dir"),
             data_file=_text(document, "data_file"),
             encoder_dir=_text(document, "encoder_dir"),
+            teacher_dir=_text(document, "teacher_dir"),
             worker_python=_text(document, "worker_python"),
             sysfs_root=_text(document, "sysfs_root") or "/",
             own_pids=tuple(int(pid) for pid in document.get("own_pids", [])),

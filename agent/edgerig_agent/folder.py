@@ -134,7 +134,7 @@ def safe_relative(path: str) -> PurePosixPath:
 
 def wanted_files(trial: Trial) -> list[FileRef]:
     """Lists the blobs that a trial needs, each once."""
-    references = [*trial.model.files, *trial.encoder.files]
+    references = [*trial.model.files, *trial.encoder.files, *trial.teacher.files]
     if trial.task.data.sha256:
         references.append(trial.task.data)
     return list({reference.sha256: reference for reference in references}.values())
@@ -161,6 +161,9 @@ def prepare(
         encoder = ""
         if trial.HasField("encoder"):
             encoder = str(_provide_model(trial.encoder, folder.path / "encoder", cache))
+        teacher = ""
+        if trial.HasField("teacher"):
+            teacher = str(_provide_model(trial.teacher, folder.path / "teacher", cache))
         data_file = data / "none"
         if trial.task.data.sha256:
             data_file = data / safe_relative(trial.task.data.path or "data.jsonl")
@@ -171,6 +174,7 @@ def prepare(
             "model_dir": str(model),
             "data_file": str(data_file),
             "encoder_dir": encoder,
+            "teacher_dir": teacher,
             "worker_python": worker_python,
             "sysfs_root": "/",
             "own_pids": list(own_pids),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgerig.documents import canonical_bytes, digest, from_json, to_json
 from edgerig.errors import DataError, StorageError, UsageError
-from edgerig.v1.trial_pb2 import FileRef, Model, Trial
+from edgerig.v1.trial_pb2 import Choice, FileRef, Model, Trial
 from edgerig.version import DOCUMENT_SCHEMA
 from edgerig_agent import attempt_files as files
 from edgerig_agent.recorders import check_meters, configured_meters
@@ -71,7 +71,8 @@ def prepare(
     model_dir = find_model(trial.model.name, trial_path.parent)
     data_file = _complete_data(trial, trial_path.parent)
     _complete_model(trial.model, model_dir)
-    encoder_dir = _complete_encoder(trial, trial_path.parent)
+    encoder_dir = _complete_named(trial.method, trial.encoder, "encoder", trial_path.parent)
+    teacher_dir = _complete_named(trial.compression, trial.teacher, "teacher", trial_path.parent)
     trial.schema_version = trial.schema_version or DOCUMENT_SCHEMA
     trial.digest = trial_digest(trial)
     settings = {
@@ -79,6 +80,7 @@ def prepare(
         "model_dir": str(model_dir),
         "data_file": str(data_file) if data_file else "",
         "encoder_dir": str(encoder_dir) if encoder_dir else "",
+        "teacher_dir": str(teacher_dir) if teacher_dir else "",
         "worker_python": interpreter,
         "sysfs_root": sysfs_root,
         "own_pids": [],
@@ -146,15 +148,15 @@ def _starter(name: str) -> Path:
     return next(root / name for root in roots if (root / name).is_dir())
 
 
-def _complete_encoder(trial: Trial, base: Path) -> Path | None:
-    """Finds the sentence encoder that the method names, if it names one."""
-    fields = trial.method.parameters.fields
-    name = fields["encoder"].string_value if "encoder" in fields else ""
+def _complete_named(choice: Choice, model: Model, parameter: str, base: Path) -> Path | None:
+    """Finds the further model (sentence encoder, teacher) that a parameter names, if it names one."""
+    fields = choice.parameters.fields
+    name = fields[parameter].string_value if parameter in fields else ""
     if not name:
         return None
     folder = find_model(name, base)
-    trial.encoder.name = name
-    _complete_model(trial.encoder, folder)
+    model.name = name
+    _complete_model(model, folder)
     return folder
 
 

@@ -45,6 +45,7 @@ class Inputs:
     model_dir: Path
     data_file: Path
     encoder_dir: Path | None = None
+    teacher_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,18 @@ def resolve_encoder(folder: Path, trial: Trial, settings: Settings, cache: Path 
     if not trial.HasField("encoder"):
         return None
     return _resolve_model("encoder", settings.encoder_dir, trial.encoder, folder, cache)
+
+
+def resolve_teacher(folder: Path, trial: Trial, settings: Settings, cache: Path | None) -> Path | None:
+    """Returns the folder of the model that the trial's distillation learns from, None where it has none.
+
+    Raises:
+        DataError: the folder or one of its files is not there.
+        ProtocolError: a path of the trial would leave its folder.
+    """
+    if not trial.HasField("teacher"):
+        return None
+    return _resolve_model("teacher", settings.teacher_dir, trial.teacher, folder, cache)
 
 
 def _resolve_model(name: str, given: str, model: Model, folder: Path, cache: Path | None) -> Path:
@@ -177,6 +190,7 @@ def start_worker(
     command += ["--event-fd", str(event_write), "--model", str(inputs.model_dir)]
     command += ["--data", str(inputs.data_file), "--out", str(folder / "worker")]
     command += [] if inputs.encoder_dir is None else ["--encoder", str(inputs.encoder_dir)]
+    command += [] if inputs.teacher_dir is None else ["--teacher", str(inputs.teacher_dir)]
     command += [] if meter_fd is None else ["--meter-fd", str(meter_fd)]
     try:
         process = subprocess.Popen(

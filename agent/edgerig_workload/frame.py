@@ -35,6 +35,7 @@ class Folders:
     data: Path | None
     out: Path
     encoder: Path | None = None
+    teacher: Path | None = None
 
 
 @dataclass

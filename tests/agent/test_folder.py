@@ -20,11 +20,12 @@ def blob(cache: BlobCache, path: str, content: bytes) -> FileRef:
     return FileRef(path=path, sha256=sha256, size_bytes=len(content))
 
 
-def test_model_and_sentence_encoder_have_folders_of_their_own(tmp_path: Path) -> None:
+def test_model_sentence_encoder_and_teacher_have_folders_of_their_own(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path / "blobs", 10**6)
     trial = Trial(
         model=Model(files=[blob(cache, "config.json", b"a model")]),
         encoder=Model(files=[blob(cache, "config.json", b"an encoder")]),
+        teacher=Model(files=[blob(cache, "config.json", b"a teacher")]),
     )
     folder = AttemptFolder(tmp_path / "a-1")
     lease = Lease(attempt_id="a-1", trial=trial)
@@ -35,10 +36,11 @@ def test_model_and_sentence_encoder_have_folders_of_their_own(tmp_path: Path) ->
     settings = json.loads((folder.path / "attempt.json").read_bytes())
     assert (Path(settings["model_dir"]) / "config.json").read_bytes() == b"a model"
     assert (Path(settings["encoder_dir"]) / "config.json").read_bytes() == b"an encoder"
-    assert len(wanted_files(trial)) == 2
+    assert (Path(settings["teacher_dir"]) / "config.json").read_bytes() == b"a teacher"
+    assert len(wanted_files(trial)) == 3
 
 
-def test_a_trial_without_an_encoder_has_no_folder_for_one(tmp_path: Path) -> None:
+def test_a_trial_without_encoder_and_teacher_has_no_folders_for_them(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path / "blobs", 10**6)
     folder = AttemptFolder(tmp_path / "a-1")
     lease = Lease(attempt_id="a-1", trial=Trial(model=Model(files=[blob(cache, "config.json", b"a")])))
@@ -46,5 +48,7 @@ def test_a_trial_without_an_encoder_has_no_folder_for_one(tmp_path: Path) -> Non
 
     prepare(folder, lease, cache, worker_python="", own_pids=())
 
-    assert json.loads((folder.path / "attempt.json").read_bytes())["encoder_dir"] == ""
+    settings = json.loads((folder.path / "attempt.json").read_bytes())
+    assert (settings["encoder_dir"], settings["teacher_dir"]) == ("", "")
     assert not (folder.path / "encoder").exists()
+    assert not (folder.path / "teacher").exists()

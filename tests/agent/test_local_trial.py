@@ -108,3 +108,14 @@ def test_a_sentence_encoder_is_found_like_a_model(tmp_path: Path) -> None:
     settings = json.loads((tmp_path / "out/attempt.json").read_bytes())
     assert [file.path for file in trial.encoder.files] == ["config.json", "model.safetensors"]
     assert settings["encoder_dir"] == str(encoder)
+    assert settings["teacher_dir"] == ""
+
+
+def test_a_teacher_is_found_like_a_model(tmp_path: Path) -> None:
+    model(tmp_path / "m")
+    teacher = model(tmp_path / "large")
+    compression = {"kind": "distilled-logits", "parameters": {"teacher": "large"}}
+    trial = prepare(trial_file(tmp_path, compression=compression), tmp_path / "out")
+    settings = json.loads((tmp_path / "out/attempt.json").read_bytes())
+    assert [file.path for file in trial.teacher.files] == ["config.json", "model.safetensors"]
+    assert settings["teacher_dir"] == str(teacher)
