@@ -8,8 +8,8 @@ PROTOCOL_MINOR = 1
 OLDEST_MINOR = 0
 
 # What a side can do beyond its minor version; a peer looks here and not at versions.
-AGENT_CAPABILITIES = ("renew-certificate",)
-CONTROLLER_CAPABILITIES = ("renew-certificate", "probe")
+AGENT_CAPABILITIES = ("renew-certificate", "declared-reboot")
+CONTROLLER_CAPABILITIES = ("renew-certificate", "probe", "declared-reboot")
 
 # No clock that is right shows an earlier time: 2026-01-01, before this code was written.
 CLOCK_FLOOR_UNIX_S = 1_767_225_600.0

@@ -16,6 +16,7 @@ class HeldState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HELD_STATE_STARTING: _ClassVar[HeldState]
     HELD_STATE_RUNNING: _ClassVar[HeldState]
     HELD_STATE_FINISHED: _ClassVar[HeldState]
+    HELD_STATE_REBOOTING: _ClassVar[HeldState]
 
 class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -40,6 +41,7 @@ HELD_STATE_ACCEPTED: HeldState
 HELD_STATE_STARTING: HeldState
 HELD_STATE_RUNNING: HeldState
 HELD_STATE_FINISHED: HeldState
+HELD_STATE_REBOOTING: HeldState
 VERDICT_UNSPECIFIED: Verdict
 VERDICT_CONTINUE: Verdict
 VERDICT_CANCEL: Verdict
@@ -131,14 +133,16 @@ class Goodbye(_message.Message):
     def __init__(self, agent_may_exit: bool = ...) -> None: ...
 
 class HeldAttempt(_message.Message):
-    __slots__ = ("attempt_id", "epoch", "state")
+    __slots__ = ("attempt_id", "epoch", "state", "back_s")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    BACK_S_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     epoch: int
     state: HeldState
-    def __init__(self, attempt_id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[HeldState, str]] = ...) -> None: ...
+    back_s: float
+    def __init__(self, attempt_id: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[_Union[HeldState, str]] = ..., back_s: _Optional[float] = ...) -> None: ...
 
 class SyncRequest(_message.Message):
     __slots__ = ("request_id", "boot_id", "held", "wants_work", "disk_free_bytes", "no_work_reason")

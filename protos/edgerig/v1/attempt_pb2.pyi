@@ -35,6 +35,7 @@ class FailureClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_CLASS_AGENT_LOST: _ClassVar[FailureClass]
     FAILURE_CLASS_PRECONDITION: _ClassVar[FailureClass]
     FAILURE_CLASS_UNKNOWN: _ClassVar[FailureClass]
+    FAILURE_CLASS_REBOOT_FAILED: _ClassVar[FailureClass]
 
 class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -94,6 +95,7 @@ FAILURE_CLASS_REBOOTED: FailureClass
 FAILURE_CLASS_AGENT_LOST: FailureClass
 FAILURE_CLASS_PRECONDITION: FailureClass
 FAILURE_CLASS_UNKNOWN: FailureClass
+FAILURE_CLASS_REBOOT_FAILED: FailureClass
 PHASE_UNSPECIFIED: Phase
 PHASE_IMPORT: Phase
 PHASE_LOAD: Phase
