@@ -16,6 +16,7 @@ from edgerig_controller.guidelines.effects import Effect
 from edgerig_controller.guidelines.scores import Floats
 
 PERMUTATIONS = 2000
+FEWEST_ON_A_SIDE = 3
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,19 @@ def _fit(design: Floats, inverse: Floats, gains: Floats, leverage: float, df: in
     error = np.sqrt((rest**2).sum(axis=1) / df * leverage)
     t = np.divide(coefficients[:, 2], error, out=np.zeros(len(gains)), where=error > 0)
     return coefficients, t
+
+
+def two_lines(difficulty: Floats, gains: Floats, vertex: float | None) -> tuple[float, float] | None:
+    """Returns the slopes of straight lines left and right of the vertex, in points per unit of difficulty.
+
+    A curve with a maximum inside may come from values that merely level off; lines
+    of opposite sign may not (Simonsohn 2018). None where a side has fewer than three tasks.
+    """
+    if vertex is None:
+        return None
+    slopes = []
+    for side in (difficulty <= vertex, difficulty >= vertex):
+        if int(side.sum()) < FEWEST_ON_A_SIDE or len(np.unique(difficulty[side])) < 2:
+            return None
+        slopes.append(float(np.polyfit(difficulty[side], gains[side], 1)[0]))
+    return slopes[0], slopes[1]

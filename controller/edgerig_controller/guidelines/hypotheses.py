@@ -8,81 +8,51 @@ The claims themselves, their margins and wording, are in `claims`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.stats import linregress
 
-from edgerig_controller.guidelines.curvature import curvature
-from edgerig_controller.guidelines.effects import Effect, effect_of, extreme
+from edgerig_controller.guidelines.curvature import curvature, two_lines
+from edgerig_controller.guidelines.effects import effect_of
+from edgerig_controller.guidelines.extremes import extreme_of, isotonic_facts, size_pairs
+from edgerig_controller.guidelines.finding import (
+    NOTHING_COMMON,
+    ONE_USER,
+    Finding,
+    Measure,
+    absent,
+    contrasts_of,
+    difference,
+    halves_of,
+    mean_of,
+    measured,
+)
+from edgerig_controller.guidelines.levels import amount_of, budget_facts, by_level, enough
 from edgerig_controller.guidelines.matching import (
-    Selector,
     StudyRecords,
     TaskEvidence,
     Weights,
     averaged_pairs,
     compression_family,
-    free_names,
-    level,
     matched_pairs,
 )
-from edgerig_controller.guidelines.resources import Ratio, RunTable, fieller, log_contrast
-from edgerig_controller.guidelines.saturation import x95
-from edgerig_controller.guidelines.scores import Config, Contrast, Floats, ScoreTable, average
+from edgerig_controller.guidelines.resources import RunTable, cost_facts, fieller, log_contrast, ratio_fact
+from edgerig_controller.guidelines.scores import Config, Floats, average
+
+__all__ = ["Finding", "Measure", "absent", "difference", "measured"]
 
 RAG, LORA, BOTH = {"method.kind": "rag"}, {"method.kind": "lora"}, {"method.kind": "rag-lora"}
 STRONG = ("lora", "rag")
-NOTHING_COMMON = "on a task no item was scored on all sides under every seed"
 WEAK = ("prompt", "prefix", "ia3")
 COLD_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the records hold about one claim."""
-
-    effect: Effect | None
-    missing: tuple[str, ...] = ()
-    checks: tuple[tuple[str, bool], ...] = ()
-    # The same claim under other registered definitions.
-    alternates: tuple[tuple[str, Effect], ...] = ()
-    # What was chosen, and other figures that the report prints.
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    # Every configuration that the claim looks at, chosen or not: an open claim needs all of them.
-    cells: frozenset[str] = frozenset()
-
-
-Measure = Callable[[StudyRecords, float], Finding]
-
-
-def absent(what: str) -> Finding:
-    """The finding when the study has no cells for a claim."""
-    return Finding(None, (what,))
-
-
-def measured(records: StudyRecords, weights: Weights | None, what: str, **facts: Any) -> Finding:
-    """Measures one contrast on all tasks; a task on which a required cell has no score is said."""
-    if not weights:
-        return absent(f"the study has no pair of cells for: {what}")
-    missing = records.failures_of(weights)
-    if missing:
-        return Finding(None, missing)
-    contrasts = _contrasts([task.table for task in records.tasks], weights)
-    if len(contrasts) < len(records.tasks):
-        return absent(f"{NOTHING_COMMON}: {what}")
-    return Finding(effect_of(contrasts), facts=facts, cells=frozenset(weights))
-
-
-def difference(better: Selector, than: Selector, what: str) -> Measure:
-    """Makes the measure of: cells of one selector against matched cells of the other."""
-
-    def measure(records: StudyRecords, delta: float) -> Finding:
-        del delta
-        free = free_names(better, than)
-        return measured(records, averaged_pairs(records.select(better), records.select(than), free), what)
-
-    return measure
+NOT_ALL = "RAG, LoRA and both together are all needed"
+# Fewer tasks than this are too few for a line on each side of a vertex.
+TASKS_FOR_LINES = 12
+SIMPLER = ("D3", "D5")
+RANK_COSTS = ("rss_peak_bytes", "train_j", "train_s")
 
 
 def curvature_of_gain(records: StudyRecords, delta: float) -> Finding:
@@ -97,7 +67,7 @@ def curvature_of_gain(records: StudyRecords, delta: float) -> Finding:
     if missing or "D1" not in names or len(records.tasks) < 5:
         few = () if missing else ("difficulty D1 on at least five tasks, of three values or more, is needed",)
         return Finding(None, missing + few)
-    contrasts = _contrasts([task.table for task in records.tasks], weights)
+    contrasts = contrasts_of([task.table for task in records.tasks], weights)
     if len(contrasts) < len(records.tasks):
         return absent(f"{NOTHING_COMMON}: RAG and LoRA")
     gains = np.array([entry.estimate for entry in contrasts])
@@ -107,30 +77,50 @@ def curvature_of_gain(records: StudyRecords, delta: float) -> Finding:
     }
     effects = {name: replace(bend.effect, contrasts=tuple(contrasts)) for name, bend in found.items()}
     main = found["D1"]
+    checks = [("the vertex lies inside the measured difficulties", main.vertex_inside)]
+    lines = two_lines(np.array([(task.difficulty or {})["D1"] for task in records.tasks]), gains, main.vertex)
+    if lines is not None and len(records.tasks) >= TASKS_FOR_LINES:
+        checks.append(("a line left of the vertex rises and one right of it falls", lines[0] > 0 > lines[1]))
     return Finding(
         effects["D1"],
-        checks=(("the vertex lies inside the measured difficulties", main.vertex_inside),),
+        checks=tuple(checks),
         alternates=tuple((name, effect) for name, effect in effects.items() if name != "D1"),
-        facts={"vertex": main.vertex},
+        facts={"vertex": main.vertex, "two_lines": lines, "rivals": _rivals(records, gains)},
         cells=frozenset(weights),
     )
 
 
+def _rivals(records: StudyRecords, gains: Floats) -> dict[str, Any]:
+    """Returns how gains go with D3 and D5 alone: the simpler explanation, a straight line."""
+    found = {}
+    for name in SIMPLER:
+        values = [(task.difficulty or {}).get(name) for task in records.tasks]
+        known = [value for value in values if value is not None]
+        if len(known) == len(values) and len(set(known)) > 2:
+            line = linregress(known, gains)
+            found[name] = {
+                "slope_points": float(line.slope),
+                "r": float(line.rvalue),
+                "p": float(line.pvalue),
+            }
+    return found
+
+
 def longer_training(records: StudyRecords, delta: float) -> Finding:
     """H2: quality at twice the smallest sufficient budget minus quality at it."""
-    by_budget = _by_level(records, LORA, "train_samples")
+    by_budget = by_level(records, LORA, "train_samples")
     candidates = [budget for budget in by_budget if 2 * budget in by_budget]
-    found = _enough(records, delta, by_budget, {b: 2 * b for b in candidates}, "train_samples")
-    if found.effect is None or len(by_budget) < 4:
+    found = enough(records, delta, by_budget, {b: 2 * b for b in candidates}, "train_samples")
+    if found.effect is None:
         return found
-    return replace(found, facts={**found.facts, "x95_samples": _ratio_fact(_saturation(records, by_budget))})
+    return replace(found, facts={**found.facts, **budget_facts(records, by_budget, delta)})
 
 
 def more_history(records: StudyRecords, delta: float) -> Finding:
     """H6: RAG with all of the history minus RAG with the smallest sufficient part of it."""
-    by_history = _by_level(records, RAG, "history")
+    by_history = by_level(records, RAG, "history")
     largest = max(by_history, default=0.0)
-    return _enough(records, delta, by_history, {n: largest for n in by_history if n != largest}, "history")
+    return enough(records, delta, by_history, {n: largest for n in by_history if n != largest}, "history")
 
 
 def compressed_small(records: StudyRecords, delta: float) -> Finding:
@@ -153,7 +143,7 @@ def larger_quantised(records: StudyRecords, delta: float) -> Finding:
     del delta
     pairs = [
         {large.config_id: 1.0, small.config_id: -1.0}
-        for large, small in _size_pairs(records, {"model", "compression"})
+        for large, small in size_pairs(records, {"model", "compression"})
         if compression_family(large) == "quantised" and compression_family(small) == "none"
     ]
     return measured(records, average(pairs) if pairs else None, "a larger quantised and a smaller full model")
@@ -169,7 +159,7 @@ def strong_over_weak(records: StudyRecords, delta: float) -> Finding:
     ]
     if not all(pairs):
         return absent("LoRA, RAG, prompt tuning, prefix tuning and IA3 are all needed")
-    return _extreme_of(records, [pair for pair in pairs if pair], largest=False)
+    return extreme_of(records, [pair for pair in pairs if pair], largest=False)
 
 
 def rank_matters(records: StudyRecords, delta: float) -> Finding:
@@ -177,18 +167,24 @@ def rank_matters(records: StudyRecords, delta: float) -> Finding:
     del delta
     free = {"method.r", "method.alpha", "method.lr"}
     sides = (records.select(LORA | {"method.r": 64}), records.select(LORA | {"method.r": 8}))
-    return measured(records, averaged_pairs(*sides, free), "LoRA with ranks 64 and 8")
+    pair = averaged_pairs(*sides, free)
+    found = measured(records, pair, "LoRA with ranks 64 and 8")
+    if pair is None or found.effect is None:
+        return found
+    tables = [table for task in records.tasks for table in task.runs]
+    return replace(found, facts={**found.facts, "cost_of_rank_64": cost_facts(tables, pair, RANK_COSTS)})
 
 
 def small_beats_large(records: StudyRecords, delta: float) -> Finding:
     """H7: at least one smaller model beats a larger one of the same RAM tier."""
     del delta
-    pairs = [
-        {small.config_id: 1.0, large.config_id: -1.0} for large, small in _size_pairs(records, {"model"})
-    ]
-    return (
-        _extreme_of(records, pairs, largest=True) if pairs else absent("two sizes in one RAM tier are needed")
-    )
+    pairs = [{small.config_id: 1.0, large.config_id: -1.0} for large, small in size_pairs(records, {"model"})]
+    if not pairs:
+        return absent("two sizes in one RAM tier are needed")
+    found = extreme_of(records, pairs, largest=True)
+    if found.effect is None:
+        return found
+    return replace(found, facts={**found.facts, "isotonic": isotonic_facts(records)})
 
 
 def order_of_compressions(records: StudyRecords, delta: float) -> Finding:
@@ -202,7 +198,7 @@ def order_of_compressions(records: StudyRecords, delta: float) -> Finding:
     pairs = [averaged_pairs(by_family[a], by_family[b], {"compression"}) for a, b in steps]
     if not all(pairs):
         return absent("quantised, pruned and distilled models are all needed")
-    return _extreme_of(records, [pair for pair in pairs if pair], largest=False)
+    return extreme_of(records, [pair for pair in pairs if pair], largest=False)
 
 
 def energy_of_requests(records: StudyRecords, delta: float) -> Finding:
@@ -217,7 +213,7 @@ def energy_of_requests(records: StudyRecords, delta: float) -> Finding:
             entry = log_contrast(runs, "j_per_request", pair)
             if entry is not None:
                 found.append(entry)
-                break_even[entry.task] = _ratio_fact(_break_even(runs, pair))
+                break_even[entry.task] = _break_even(runs, pair)
     except ValueError as error:
         return absent(str(error))
     if not found:
@@ -233,12 +229,30 @@ def combination(records: StudyRecords, delta: float) -> Finding:
 
 
 def combination_cold(records: StudyRecords, delta: float) -> Finding:
-    """H10b: the same for the users with the least history, the lowest quarter of each task."""
+    """H10b: the same for users with the least history.
+
+    These are the lowest quarter of each task where users differ in how much they
+    have; else all users, in the cells that may use least of it (factor `history`).
+    """
     del delta
     cold = [_coldest(task) for task in records.tasks]
-    if any(task is None for task in cold):
-        return absent("how much history each user has is not known, or it is the same for all")
-    return _combination(records, [task for task in cold if task is not None])
+    known = [task for task in cold if task is not None]
+    if known and len(known) == len(cold):
+        found = _combination(records, known)
+        return replace(found, facts={**found.facts, "cold": "the quarter of users with the least history"})
+    by_amount: dict[float, list[Config]] = {}
+    for config in records.configs:
+        by_amount.setdefault(amount_of(config, "history") or 0.0, []).append(config)
+    *less, _ = sorted(by_amount) or [0.0]
+    for amount in less:
+        found = _combination(replace(records, configs=tuple(by_amount[amount])), records.tasks)
+        if found.cells or found.missing != (NOT_ALL,):
+            words = f"all users, with at most {amount:g} items of their history"
+            return replace(found, facts={**found.facts, "cold": words})
+    return absent(
+        "users with little history cannot be told: the size of each user's history is the same or not known, "
+        "and RAG, LoRA and both together were not run with less than the most history"
+    )
 
 
 def _combination(records: StudyRecords, tasks: Sequence[TaskEvidence]) -> Finding:
@@ -247,18 +261,18 @@ def _combination(records: StudyRecords, tasks: Sequence[TaskEvidence]) -> Findin
         name: averaged_pairs(both, records.select({"method.kind": name}), {"method"}) for name in STRONG
     }
     if not all(options.values()):
-        return absent("RAG, LoRA and both together are all needed")
+        return absent(NOT_ALL)
     cells = frozenset(name for pair in options.values() if pair for name in pair)
     missing = records.failures_of(cells)
     if missing:
         return Finding(None, missing)
-    halves = _halves([task.table for task in tasks])
+    halves = halves_of([task.table for task in tasks])
     if halves is None:
-        return absent("a task has one user: nothing can be chosen on another half")
+        return absent(ONE_USER)
     first, second = halves
     # The rival that leaves the combination the smallest gain on half A is the better one.
-    best = min(STRONG, key=lambda name: _mean(first, options[name] or {}))
-    return Finding(effect_of(_contrasts(second, options[best] or {})), facts={"chosen": best}, cells=cells)
+    best = min(STRONG, key=lambda name: mean_of(first, options[name] or {}))
+    return Finding(effect_of(contrasts_of(second, options[best] or {})), facts={"chosen": best}, cells=cells)
 
 
 def _coldest(task: TaskEvidence) -> TaskEvidence | None:
@@ -274,143 +288,18 @@ def _coldest(task: TaskEvidence) -> TaskEvidence | None:
     return replace(task, table=task.table.users(users[known <= cut]))
 
 
-def _contrasts(tables: Sequence[ScoreTable], weights: Weights) -> list[Contrast]:
-    found = [table.contrast(weights) for table in tables]
-    return [entry for entry in found if entry is not None]
-
-
-def _mean(tables: Sequence[ScoreTable], weights: Weights) -> float:
-    contrasts = _contrasts(tables, weights)
-    return float(np.mean([entry.estimate for entry in contrasts])) if contrasts else 0.0
-
-
-def _halves(tables: Sequence[ScoreTable]) -> tuple[list[ScoreTable], list[ScoreTable]] | None:
-    if any(len(np.unique(table.user_of_item)) < 2 for table in tables):
-        return None
-    return [table.half(True) for table in tables], [table.half(False) for table in tables]
-
-
-def _by_level(records: StudyRecords, selector: Selector, name: str) -> dict[float, list[Config]]:
-    """Sorts configurations by the level of a numeric factor; `history: all` (-1) is the largest."""
-    groups: dict[float, list[Config]] = {}
-    for config in records.select(selector):
-        value = _amount(config, name)
-        if value is not None:
-            groups.setdefault(value, []).append(config)
-    return dict(sorted(groups.items()))
-
-
-def _amount(config: Config, name: str) -> float | None:
-    """Returns a numeric level; `all` (stored as -1) is more than any number, None is no level."""
-    value = level(config, name)
-    if value == "all":
-        return float("inf")
-    if not isinstance(value, (int, float)):
-        return None
-    return float("inf") if value < 0 else float(value)
-
-
-def _enough(
-    records: StudyRecords,
-    delta: float,
-    levels: Mapping[float, Sequence[Config]],
-    steps: Mapping[float, float],
-    name: str,
-) -> Finding:
-    """Chooses on half A the smallest level whose step adds less than delta; estimates it on half B."""
-    pairs = {low: averaged_pairs(levels[high], levels[low], {name}) for low, high in steps.items()}
-    gains = {low: pair for low, pair in pairs.items() if pair}
-    if not gains:
-        return absent(f"no two levels of {name} to compare")
-    missing = records.failures_of({config for gain in gains.values() for config in gain})
-    halves = _halves([task.table for task in records.tasks])
-    if missing or halves is None:
-        return Finding(None, missing or ("a task has one user: nothing can be chosen on another half",))
-    enough = [low for low, gain in gains.items() if _mean(halves[0], gain) < delta]
-    chosen = min(enough, default=max(gains))
-    effect = effect_of(_contrasts(halves[1], gains[chosen]))
-    against = "all" if steps[chosen] == float("inf") else steps[chosen]
-    facts = {"chosen": chosen, "against": against, "factor": name}
-    return Finding(effect, facts=facts, cells=frozenset(config for gain in gains.values() for config in gain))
-
-
-def _saturation(records: StudyRecords, levels: Mapping[float, Sequence[Config]]) -> Ratio:
-    """Fits quality against the budget; tasks are the units, or the users where there is one task."""
-    tables = [task.table for task in records.tasks]
-    weights = [{config.config_id: 1.0 / len(found) for config in found} for found in levels.values()]
-    columns: list[list[float]] = []
-    for entry in weights:
-        found = [means for table in tables if (means := table.user_means(entry)) is not None]
-        columns.append(
-            [float(means.means.mean()) for means in found]
-            if len(found) > 1
-            else found[0].means.mean(axis=1).tolist()
-        )
-    if len({len(column) for column in columns}) != 1:
-        return Ratio(None, None, None, "the budgets were not measured on the same users or tasks")
-    return x95(np.array(list(levels)), np.array(columns).T)
-
-
 def _compressed(records: StudyRecords, *, smallest: bool) -> Weights | None:
     quantised = [c for c in records.configs if compression_family(c) == "quantised"]
     full = [c for c in records.configs if compression_family(c) == "none"]
     pairs = matched_pairs(quantised, full, {"compression"})
     by_id = {config.config_id: config for config in records.configs}
     # Matched pairs agree in their history.
-    histories = [_amount(by_id[next(iter(pair))], "history") or 0.0 for pair in pairs]
+    histories = [amount_of(by_id[next(iter(pair))], "history") or 0.0 for pair in pairs]
     if not histories:
         return None
     wanted = min(histories) if smallest else max(histories)
     kept = [pair for pair, history in zip(pairs, histories, strict=True) if history == wanted]
     return average(kept) if kept else None
-
-
-def _size_pairs(records: StudyRecords, free: set[str]) -> list[tuple[Config, Config]]:
-    """Returns (larger, smaller) of the same RAM tier that agree in everything that is not free."""
-    known = [c for c in records.configs if {"parameters", "ram_tier_bytes"} <= set(c.facts)]
-    return [
-        (a, b)
-        for a in known
-        for b in known
-        if a.facts["parameters"] > b.facts["parameters"]
-        and a.facts["ram_tier_bytes"] == b.facts["ram_tier_bytes"]
-        and matched_pairs([a], [b], free)
-    ]
-
-
-def _extreme_of(records: StudyRecords, pairs: Sequence[Weights], *, largest: bool) -> Finding:
-    missing = records.failures_of({name for pair in pairs for name in pair})
-    if missing:
-        return Finding(None, missing)
-    tables = [task.table for task in records.tasks]
-    per_pair = [_contrasts(tables, pair) for pair in pairs]
-    if any(len(found) < len(tables) for found in per_pair):
-        return absent(NOTHING_COMMON)
-    effects = [effect for found in per_pair if (effect := effect_of(found)) is not None]
-    residuals = _residuals(tables, pairs)
-    if len(residuals) < 2:
-        return absent("the pairs have no users in common: their errors' correlation is unknown")
-    effect = extreme(effects, residuals, largest=largest)
-    if effect is None:
-        return absent("a pair has no spread to build a simultaneous interval on")
-    chosen = pairs[effects.index(next(e for e in effects if e.contrasts is effect.contrasts))]
-    facts = {"pair": chosen, "pairs": len(pairs)}
-    return Finding(effect, facts=facts, cells=frozenset(name for pair in pairs for name in pair))
-
-
-def _residuals(tables: Sequence[ScoreTable], pairs: Sequence[Weights]) -> Floats:
-    """Returns users of all tasks x pairs, centred per task: how the pairs' errors go together.
-
-    Users and not tasks are the units: a handful of tasks says little of a correlation.
-    """
-    blocks = []
-    for table in tables:
-        found = [table.user_means(pair) for pair in pairs]
-        columns = [means.means.mean(axis=1) for means in found if means is not None]
-        if len({len(column) for column in columns}) == 1:
-            block = np.array(columns).T
-            blocks.append(block - block.mean(axis=0))
-    return np.concatenate(blocks) if blocks else np.zeros((0, len(pairs)))
 
 
 def _minus(left: Weights, right: Weights) -> Weights:
@@ -420,13 +309,9 @@ def _minus(left: Weights, right: Weights) -> Weights:
     return {name: weight for name, weight in total.items() if weight}
 
 
-def _break_even(runs: RunTable, pair: Weights) -> Ratio:
+def _break_even(runs: RunTable, pair: Weights) -> dict[str, Any]:
     """After how many requests LoRA's training has paid for itself; all matched cells taken together."""
     rag, lora = ([name for name, weight in pair.items() if weight * sign > 0] for sign in (1, -1))
     train = [value for name in lora for value in runs.runs("train_j", name)]
     requests = [[v for name in side for v in runs.runs("j_per_request", name)] for side in (rag, lora)]
-    return fieller(train, *requests)
-
-
-def _ratio_fact(ratio: Ratio) -> dict[str, Any]:
-    return {"estimate": ratio.estimate, "low": ratio.low, "high": ratio.high, "note": ratio.note}
+    return ratio_fact(fieller(train, *requests))

@@ -129,3 +129,33 @@ def fieller(
         return Ratio(None, None, None, "no finite break-even: the difference per request may be zero")
     root = math.sqrt(max((top * down) ** 2 - leading * (top**2 - t2 * v_top), 0.0))
     return Ratio(top / down, (top * down - root) / leading, (top * down + root) / leading, "")
+
+
+def ratio_fact(ratio: Ratio) -> dict[str, float | str | None]:
+    """Returns a ratio as plain values for a guideline's facts."""
+    return {"estimate": ratio.estimate, "low": ratio.low, "high": ratio.high, "note": ratio.note}
+
+
+def cost_facts(
+    tables: Sequence[RunTable], pair: Mapping[str, float], figures: Sequence[str]
+) -> dict[str, dict[str, float | str | None]]:
+    """Returns how much more of each figure one side of a contrast takes, in percent, per device.
+
+    Keys are `figure on device, task`; figures that were not measured on both sides are left out.
+    """
+    found: dict[str, dict[str, float | str | None]] = {}
+    for table in tables:
+        for name in figures:
+            try:
+                entry = log_contrast(table, name, pair)
+            except ValueError:
+                continue
+            if entry is not None:
+                low, high = entry.interval(0.95) or (None, None)
+                found[f"{name} on {table.device}, {table.task}"] = {
+                    "percent": percent(entry.estimate),
+                    "low": None if low is None else percent(low),
+                    "high": None if high is None else percent(high),
+                    "note": entry.note,
+                }
+    return found
