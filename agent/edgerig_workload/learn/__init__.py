@@ -5,8 +5,8 @@ nothing, and says how an item's prompt is worded from then on. Its module is
 imported when the kind is asked for, so that a missing library stops only what needs it.
 A training method is put together (`tuning`) from independent parts: which parameters
 are trained (`trainables`, `subsets`, `soft_prompts`), how gradients are estimated
-(`estimators`, `zeroth`), how they are applied (`optimisers`), under which budget
-(`budget`), by one loop (`loop`).
+(`estimators`, `zeroth`), how they are applied (`optimisers`), both put together in
+`engine`, under which budget (`budget`), by one loop (`loop`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every method that trains: puts a trainable set, an estimator and an optimiser together under one budget.
+"""Every method that trains: puts a trainable set and an engine together under one budget.
 
 Learns from the pooled histories of all users. A kind `rag-X` trains like X, on bare
 questions, and puts retrieved items into the prompts afterwards.
@@ -6,54 +6,28 @@ questions, and puts retrieved items into the prompts afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
-
-import torch
 
 from edgerig_workload.catalog import EXCLUSIONS
 from edgerig_workload.compress import tunes_first
 from edgerig_workload.compress.artefacts import is_packed
 from edgerig_workload.compress.catalog import COMPRESS_FIRST
 from edgerig_workload.faults import WorkerFault
-from edgerig_workload.learn import losses, rag
+from edgerig_workload.learn import engine, rag
 from edgerig_workload.learn.budget import is_limited, split
 from edgerig_workload.learn.catalog import RETRIEVING
 from edgerig_workload.learn.context import Context, Learned, Prompt, Worder
 from edgerig_workload.learn.curve import Curve
-from edgerig_workload.learn.estimators import (
-    Backpropagation,
-    Estimator,
-    ForwardGradient,
-    checkpointing,
-    eager_attention,
-)
-from edgerig_workload.learn.examples import Batch, collate, pooled_pairs, shuffled, tokenise
+from edgerig_workload.learn.examples import Batch, collate, pooled_pairs, tokenise
 from edgerig_workload.learn.loop import Loop
 from edgerig_workload.learn.none import bare_worder
-from edgerig_workload.learn.optimisers import AdamW, Optimiser, Sgd
 from edgerig_workload.learn.parameters import TrainableSet
-from edgerig_workload.learn.rates import default_epsilon, default_rate
 from edgerig_workload.learn.training import Training
-from edgerig_workload.learn.zeroth import Displaced, InPlaceSgd, ZerothOrder
 from edgerig_workload.phases import no_collection
 from edgerig_workload.tasks.items import Item
 from edgerig_workload.trial import Choice
-
-# Steps without a finite loss that a zeroth-order training passes over in a row.
-_PATIENCE_STEPS = 10
-
-
-@dataclass(frozen=True)
-class _Engine:
-    """What turns a batch into a change of the parameters, and how many steps may come to nothing."""
-
-    estimator: Estimator
-    optimiser: Optimiser
-    patience_steps: int = 0
 
 
 def learn(context: Context) -> Learned:
@@ -147,12 +121,8 @@ class _Run:
 
     def segment(self, context: Context, training: Training, share: float) -> None:
         """Train until a share of the budget is used, and leave the model in evaluation mode."""
-        model, estimates = context.loaded.model, context.trial.method.text("gradient")
-        # Zeroth-order and forward gradients compare losses, which dropout would make random.
-        model.train(estimates in ("backprop", "checkpointed"))
-        with no_collection(), _running(estimates, model):
+        with no_collection(), engine.running(context.trial.method.text("gradient"), context.loaded.model):
             self.loop.run(training, share)
-        model.eval()
 
 
 def _train(context: Context, training: Training, word: Worder) -> TrainableSet:
@@ -184,46 +154,11 @@ def _energy_facts(context: Context, training: Training) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _running(estimates: str, model: Any) -> Iterator[None]:
-    """Sets the model up for a way of estimating gradients, and back again."""
-    manners = {"checkpointed": checkpointing, "forward": eager_attention}
-    with manners[estimates](model) if estimates in manners else nullcontext():
-        yield
-
-
-def _engine(context: Context, trained: TrainableSet) -> _Engine:
-    choice, seed, model = context.trial.method, context.trial.seed, context.loaded.model
-    estimates = choice.text("gradient")
-    kind = choice.kind.removeprefix(RETRIEVING)
-    rate = choice.number("lr") or default_rate(kind, estimates, context.loaded.hidden)
-    if estimates == "mezo":
-        half = any(weight.dtype in (torch.float16, torch.bfloat16) for weight in trained.parameters)
-        estimator = ZerothOrder(
-            partial(losses.answer_loss, model),
-            Displaced(trained.named, snapshot=half),
-            seed,
-            choice.number("epsilon") or default_epsilon(kind),
-            choice.integer("directions"),
-        )
-        return _Engine(estimator, InPlaceSgd(estimator, rate, choice.number("weight_decay")), _PATIENCE_STEPS)
-    exact = Backpropagation(model)
-    random = ForwardGradient(model, trained.named, seed, choice.integer("directions"))
-    optimiser = (Sgd if choice.text("optimiser") == "sgd" else AdamW)(
-        trained.parameters,
-        rate=rate,
-        weight_decay=choice.number("weight_decay"),
-        clip_norm=choice.number("clip_norm"),
-        warmup_steps=choice.integer("warmup_steps"),
-    )
-    return _Engine(random if estimates == "forward" else exact, optimiser)
-
-
 def _prepare(context: Context) -> _Run:
     assert context.questions is not None
     choice, loaded, budget = context.trial.method, context.loaded, context.trial.train
     trained = build(context)
-    engine = _engine(context, trained)
+    assembled = engine.assemble(loaded, trained, choice, context.trial.seed)
     pairs = pooled_pairs(context.questions, context.trial.history)
     if budget.patience_points and len(pairs) < 2:
         raise WorkerFault("bad_data", "there is one training pair; patience needs one more, to be held out")
@@ -231,18 +166,13 @@ def _prepare(context: Context) -> _Run:
     samples = tokenise(loaded, pairs, most_tokens)
     learnt, held = split(len(samples), budget, context.trial.seed)
     batch = choice.integer("batch")
-
-    def make_batch(places: Sequence[int]) -> Batch:
-        return collate(loaded, [samples[learnt[place]] for place in places])
-
-    loop = Loop(
-        estimator=engine.estimator,
-        optimiser=engine.optimiser,
-        make_batch=make_batch,
-        places=shuffled(len(learnt), context.trial.seed),
+    loop = engine.loop(
+        loaded,
+        assembled,
+        [samples[place] for place in learnt],
         batch=batch,
         budget=budget,
-        patience_steps=engine.patience_steps,
+        seed=context.trial.seed,
         meter=context.meter,
     )
     held_out = [
