@@ -3,7 +3,9 @@
 One controller per folder: it holds a lock on `controller.lock` for its life and
 leaves its addresses in `endpoint.json`. Readers trust the lock, not the process
 id: ids are reused, and a killed controller leaves its endpoint file behind.
-Knows nothing of what the files contain, but for these two.
+Where the store is a PostgreSQL database that several controllers share,
+`store.json` says which, and where the files are that they share.
+Knows nothing of what the files contain, but for these.
 """
 
 from __future__ import annotations
@@ -23,14 +25,22 @@ from edgerig.errors import StorageError, UsageError
 # a starting controller tries this often before it believes in another one.
 _LOCK_TRIES = 10
 _LOCK_PAUSE_S = 0.02
-_ENDPOINT_MAX_BYTES = 64 * 1024
+_DOCUMENT_MAX_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Home:
-    """Paths inside one data folder."""
+    """Paths inside one data folder, and of what it shares with those of other controllers."""
 
     root: Path
+    # Address of a PostgreSQL database, without a password; empty: the file store.db.
+    database: str = ""
+    # Where blobs, traces, reports and the certificate authority lie; None: here.
+    shared: Path | None = None
+
+    @property
+    def files(self) -> Path:
+        return self.shared or self.root
 
     @property
     def lock_path(self) -> Path:
@@ -42,23 +52,33 @@ class Home:
 
     @property
     def ca_dir(self) -> Path:
+        """What this controller presents and asks for; in a shared store the authority's key is elsewhere."""
         return self.root / "ca"
+
+    @property
+    def authority_dir(self) -> Path:
+        return self.files / "ca"
 
     @property
     def store_path(self) -> Path:
         return self.root / "store.db"
 
     @property
+    def has_store(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self.database) or self.store_path.exists()
+
+    @property
     def blobs_dir(self) -> Path:
-        return self.root / "blobs"
+        return self.files / "blobs"
 
     @property
     def traces_dir(self) -> Path:
-        return self.root / "traces"
+        return self.files / "traces"
 
     @property
     def reports_dir(self) -> Path:
-        return self.root / "reports"
+        return self.files / "reports"
 
     @property
     def logs_dir(self) -> Path:
@@ -93,15 +113,42 @@ class Endpoint:
 
 
 def resolve(data: str | None, environ: Mapping[str, str]) -> Home:
-    """Finds the data folder: the argument, EDGERIG_HOME, XDG_DATA_HOME, ~/.local/share."""
-    if data:
-        return Home(Path(data).expanduser().absolute())
-    if environ.get("EDGERIG_HOME"):
-        return Home(Path(environ["EDGERIG_HOME"]).expanduser().absolute())
+    """Finds the data folder: the argument, EDGERIG_HOME, XDG_DATA_HOME, ~/.local/share.
+
+    Raises:
+        StorageError: its store.json cannot be understood.
+    """
+    named = data or environ.get("EDGERIG_HOME")
+    if named:
+        return _with_store(Path(named).expanduser().absolute())
     # The XDG rules say that a relative XDG_DATA_HOME is to be ignored.
     xdg = Path(environ.get("XDG_DATA_HOME") or "")
     base = xdg if xdg.is_absolute() else Path(environ.get("HOME") or "~").expanduser() / ".local" / "share"
-    return Home((base / "edgerig").absolute())
+    return _with_store((base / "edgerig").absolute())
+
+
+def write_store(home: Home) -> None:
+    """Remembers the database and the shared folder, for every command on this data folder."""
+    document = {"database": home.database, "shared": str(home.shared) if home.shared else ""}
+    _write_document(_store_file(home.root), document)
+
+
+def _with_store(root: Path) -> Home:
+    path = _store_file(root)
+    try:
+        document = json.loads(path.read_bytes()[:_DOCUMENT_MAX_BYTES])
+        shared = str(document["shared"])
+        return Home(root, str(document["database"]), Path(shared) if shared else None)
+    except (FileNotFoundError, NotADirectoryError):
+        return Home(root)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"{path} is damaged: {error}.", hint=f"rm {path}, then edgerig serve --store ... again"
+        ) from error
+
+
+def _store_file(root: Path) -> Path:
+    return root / "store.json"
 
 
 def prepare(home: Home) -> None:
@@ -113,7 +160,7 @@ def prepare(home: Home) -> None:
     try:
         home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (home.blobs_dir, home.traces_dir, home.reports_dir, home.logs_dir):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"The data folder {home.root} cannot be used: {error.strerror}.",
@@ -185,13 +232,17 @@ def holder(home: Home) -> int | None:
 
 def write_endpoint(home: Home, endpoint: Endpoint) -> None:
     """Publishes the addresses, atomically and for the owner only."""
-    temporary = home.endpoint_path.with_suffix(f".{os.getpid()}.tmp")
+    _write_document(home.endpoint_path, asdict(endpoint))
+
+
+def _write_document(path: Path, document: Mapping[str, object]) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(endpoint), file, indent=1, sort_keys=True)
+        json.dump(document, file, indent=1, sort_keys=True)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(home.endpoint_path)
+    temporary.replace(path)
 
 
 def remove_endpoint(home: Home) -> None:
@@ -210,7 +261,7 @@ def read_endpoint(home: Home) -> Endpoint | None:
         return None
     try:
         with home.endpoint_path.open("rb") as file:
-            text = file.read(_ENDPOINT_MAX_BYTES)
+            text = file.read(_DOCUMENT_MAX_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

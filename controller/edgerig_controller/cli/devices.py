@@ -89,7 +89,7 @@ def _read(home: Home) -> tuple[list[pb.FleetDevice], bool]:
 
 
 def _stored(home: Home) -> list[pb.FleetDevice]:
-    if not home.store_path.exists():
+    if not home.has_store:
         return []
     from edgerig_controller.cli.reference import open_store
     from edgerig_controller.rpc import fleet_view

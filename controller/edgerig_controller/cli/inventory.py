@@ -129,7 +129,7 @@ def _inventory(context: Context) -> list[pb.InventoryDevice]:
     home = context.home
     if remote.load(home) is not None or embedded.find_controller(home) is not None:
         return list(ask(context, "GetInventory", messages.GetInventoryRequest()).devices)
-    if not home.store_path.exists():
+    if not home.has_store:
         return []
     from edgerig_controller.cli.reference import open_store
     from edgerig_controller.rpc import fleet_view

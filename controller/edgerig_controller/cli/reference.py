@@ -56,7 +56,7 @@ def open_store(home: Home) -> Iterator[Repository]:
     """
     from edgerig_controller.store.repository import Repository
 
-    if not home.store_path.exists():
+    if not home.has_store:
         raise NotFoundError(
             f"the data folder {home.root} holds no study yet",
             hint="edgerig run STUDY.yaml, or name another folder with --data DIR",

@@ -80,7 +80,7 @@ def check_free(home: Home, *, replace: bool) -> None:
     Raises:
         UsageError: it holds a store of its own, or has joined already and `replace` is not given.
     """
-    if home.store_path.exists():
+    if home.has_store:
         raise UsageError(
             f"{home.root} is the data folder of a controller on this machine",
             hint="name another folder for the remote one: --data DIR",

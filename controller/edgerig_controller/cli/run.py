@@ -242,7 +242,7 @@ async def _follow(
 
 def _answered(context: Context, digest: str) -> str | None:
     """Returns the id of the study with this digest if every trial of it has a result or is settled."""
-    if not context.home.store_path.exists():
+    if not context.home.has_store:
         return None
     with open_store(context.home) as repository:
         for study in repository.studies():

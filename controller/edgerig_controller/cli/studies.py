@@ -24,7 +24,7 @@ def studies(context: Context) -> None:
     from edgerig_controller.cli.output import Column
 
     rows: list[StudyRow] = []
-    if context.home.store_path.exists():
+    if context.home.has_store:
         with open_store(context.home) as repository:
             rows = repository.studies()
     if not rows:
@@ -122,7 +122,7 @@ async def _delete(context: Context, study_id: str) -> int:
 @common_options
 def gc(context: Context, yes: bool) -> None:
     """Remove blobs and attempts that no study needs; shows their sizes first."""
-    if not context.home.store_path.exists():
+    if not context.home.has_store:
         context.out.text(f"{context.home.root} holds nothing yet.")
         context.out.document({"removed": False, "blob_count": 0, "attempt_count": 0})
         return

@@ -32,9 +32,16 @@ class Reader(Protocol):
 class FleetStore:
     """What is stored of devices as people run them, of people, and of who did what."""
 
-    def __init__(self, write: Callable[[], AbstractContextManager[Session]], read: Reader) -> None:
+    def __init__(
+        self,
+        write: Callable[[], AbstractContextManager[Session]],
+        read: Reader,
+        append: Callable[[], AbstractContextManager[Session]],
+    ) -> None:
         self._write = write
         self._read = read
+        # For records that are only added to; any controller may.
+        self._append = append
 
     # Certificates of devices
 
@@ -205,7 +212,7 @@ class FleetStore:
 
     def add_audit(self, row: audits.AuditRow) -> None:
         """Adds an entry to the audit."""
-        with self._write() as session:
+        with self._append() as session:
             audits.add(session, row)
 
     def audit(self, *, before_entry_id: int = 0, limit: int = 100) -> list[audits.AuditRow]:

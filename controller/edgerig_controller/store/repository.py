@@ -2,7 +2,9 @@
 
 The work is done in the modules by noun beside this one. A repository belongs
 to one thread at a time when it writes; read-only ones may be used anywhere,
-also while a controller runs.
+also while a controller runs. Where several controllers share a database, one
+of them leads: `leading` makes the repository by which it writes, and all others
+are refused (`controllers.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, make_url
 from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -25,6 +27,7 @@ from edgerig_controller.home import Home
 from edgerig_controller.store import devices as device_store
 from edgerig_controller.store import garbage, leases, reads, results, stopping, watch
 from edgerig_controller.store import studies as study_store
+from edgerig_controller.store.controllers import ControllerStore, check_epoch
 from edgerig_controller.store.engine import open_engine, open_readonly_engine, shown
 from edgerig_controller.store.fleet import FleetStore
 from edgerig_controller.store.rows import (
@@ -51,12 +54,27 @@ class Repository:
         *,
         policy: Policy | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        reader: Engine | None = None,
+        epoch: int | None = None,
     ) -> None:
+        """Makes a repository on an open engine.
+
+        Args:
+            engine: for writing, and for reading where there is no `reader`.
+            where: the database, for messages.
+            policy: of leases.
+            new_id: names a new attempt.
+            reader: an engine whose transactions wait for no writer.
+            epoch: lets only the leader with this epoch write; None asks for no leader.
+        """
         self._engine = engine
+        self._reader = reader or engine
         self._where = where
         self._policy = policy or Policy()
-        # Devices as people run them, people and the audit.
-        self.fleet = FleetStore(self._write, self._read)
+        self._epoch = epoch
+        # Devices as people run them, people and the audit: whoever refuses somebody writes it down.
+        self.fleet = FleetStore(self._write, self._read, self._transaction)
+        self.controllers = ControllerStore(self._write, self._transaction, self._read)
         self._new_id = new_id
 
     @classmethod
@@ -64,15 +82,17 @@ class Repository:
         """Opens the store for writing and brings its tables up to date.
 
         Args:
-            home: the data folder, whose SQLite file is the store unless `database` is given.
+            home: the data folder, which names the database or holds it.
             policy: of leases.
-            database: address of a PostgreSQL database.
+            database: address of another, PostgreSQL database.
 
         Raises:
             StorageError: the database cannot be used.
         """
-        where = database or home.store_path
-        return cls(open_engine(where), where, policy=policy)
+        where = _place(home, database)
+        engine = open_engine(where)
+        reader = None if isinstance(where, Path) else open_readonly_engine(where)
+        return cls(engine, where, policy=policy, reader=reader)
 
     @classmethod
     def open_readonly(cls, home: Home, *, database: URL | None = None) -> Repository:
@@ -81,12 +101,27 @@ class Repository:
         Raises:
             StorageError: the database cannot be used, or is of another version.
         """
-        where = database or home.store_path
+        where = _place(home, database)
         return cls(open_readonly_engine(where), where)
 
+    def leading(self, epoch: int) -> Repository:
+        """Returns the same store for a controller that leads with this epoch; epoch 0 writes nothing.
+
+        A write raises UnreachableError, and changes nothing, once another one leads.
+        """
+        return Repository(
+            self._engine,
+            self._where,
+            policy=self._policy,
+            new_id=self._new_id,
+            reader=self._reader,
+            epoch=epoch,
+        )
+
     def close(self) -> None:
-        """Lets the database file go."""
+        """Lets the database go; a later question opens it again."""
         self._engine.dispose()
+        self._reader.dispose()
 
     # Reading results
 
@@ -335,6 +370,15 @@ class Repository:
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
+        with self._transaction() as session:
+            if self._epoch is not None:
+                # The writers' turn has come: nobody becomes the leader before this transaction ends.
+                check_epoch(session, self._epoch)
+            yield session
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        """Writes whoever leads."""
         try:
             with Session(self._engine) as session, session.begin():
                 yield session
@@ -343,7 +387,7 @@ class Repository:
 
     def _read(self, question: Callable[[Session], T]) -> T:
         try:
-            with Session(self._engine) as session, session.begin():
+            with Session(self._reader) as session, session.begin():
                 return question(session)
         except (OperationalError, InternalError) as error:
             raise self._unusable(error) from error
@@ -351,3 +395,9 @@ class Repository:
     def _unusable(self, error: OperationalError | InternalError) -> StorageError:
         hint = "edgerig gc, or free space on that disk" if "full" in str(error.orig) else ""
         return StorageError(f"The database {shown(self._where)} cannot be used: {error.orig}.", hint=hint)
+
+
+def _place(home: Home, database: URL | None) -> Path | URL:
+    if database is None and home.database:
+        database = make_url(home.database)
+    return database or home.store_path

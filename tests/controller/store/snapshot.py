@@ -23,6 +23,7 @@ from edgerig_controller import home as homes
 from edgerig_controller.fleet.identity import Issued
 from edgerig_controller.home import Home
 from edgerig_controller.store.audit import AuditRow
+from edgerig_controller.store.controllers import Member
 from edgerig_controller.store.repository import Repository
 from edgerig_controller.store.studies import Terms
 from edgerig_controller.store.tables import HEAD_REVISION
@@ -102,6 +103,11 @@ def fill(repository: Repository) -> None:
     offer = take(repository, "orin")
     repository.commit_result(submission_of(offer, device_id="orin"), now_unix_s=T0 + 30)
     fleet.judge_golden(now_unix_s=T0 + 31)
+    controllers = repository.controllers
+    controllers.register(Member("c1", "lab:9090", "lab:9092", "lab:9091"), now_unix_s=T0)
+    controllers.settle_files("f1")
+    controllers.claim("c1", now_unix_s=T0)
+    controllers.note_connected(["orin"])
 
 
 def _reflected(connection: Connection) -> MetaData:
