@@ -27,19 +27,19 @@ from edgerig.v1 import device_pb2 as edgerig_dot_v1_dot_device__pb2
 from edgerig.v1 import trial_pb2 as edgerig_dot_v1_dot_trial__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65\x64gerig/v1/agent_service.proto\x12\nedgerig.v1\x1a\x18\x65\x64gerig/v1/attempt.proto\x1a\x17\x65\x64gerig/v1/device.proto\x1a\x16\x65\x64gerig/v1/trial.proto\"\x8c\x01\n\x05Hello\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\x05\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\x05\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\x12\x15\n\rsession_epoch\x18\x05 \x01(\x03\x12\x14\n\x0c\x63\x61pabilities\x18\x06 \x03(\t\"b\n\x0eSessionRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.edgerig.v1.HelloH\x00\x12\"\n\x05renew\x18\x02 \x01(\x0b\x32\x11.edgerig.v1.RenewH\x00\x42\x08\n\x06signal\"*\n\x05Renew\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\xb3\x01\n\x0fSessionResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.edgerig.v1.WelcomeH\x00\x12 \n\x04wake\x18\x02 \x01(\x0b\x32\x10.edgerig.v1.WakeH\x00\x12$\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x12.edgerig.v1.CancelH\x00\x12&\n\x07goodbye\x18\x04 \x01(\x0b\x32\x13.edgerig.v1.GoodbyeH\x00\x42\x08\n\x06signal\"}\n\x07Welcome\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\x05\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\x05\x12\x1a\n\x12\x63ontroller_version\x18\x03 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x04 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\"\x06\n\x04Wake\",\n\x06\x43\x61ncel\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"!\n\x07Goodbye\x12\x16\n\x0e\x61gent_may_exit\x18\x01 \x01(\x08\"f\n\x0bHeldAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.edgerig.v1.HeldState\x12\x0e\n\x06\x62\x61\x63k_s\x18\x04 \x01(\x01\"\x9e\x01\n\x0bSyncRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12%\n\x04held\x18\x03 \x03(\x0b\x32\x17.edgerig.v1.HeldAttempt\x12\x12\n\nwants_work\x18\x04 \x01(\x08\x12\x17\n\x0f\x64isk_free_bytes\x18\x05 \x01(\x03\x12\x16\n\x0eno_work_reason\x18\x06 \x01(\t\"W\n\x0bHeldVerdict\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12$\n\x07verdict\x18\x02 \x01(\x0e\x32\x13.edgerig.v1.Verdict\x12\x0e\n\x06reason\x18\x03 \x01(\t\"[\n\x05Lease\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\r\n\x05ttl_s\x18\x03 \x01(\x01\x12 \n\x05trial\x18\x04 \x01(\x0b\x32\x11.edgerig.v1.Trial\"\x8c\x01\n\x0cSyncResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x08verdicts\x18\x02 \x03(\x0b\x32\x17.edgerig.v1.HeldVerdict\x12 \n\x05offer\x18\x03 \x01(\x0b\x32\x11.edgerig.v1.Lease\x12\x1b\n\x13\x61ttempt_quota_bytes\x18\x04 \x01(\x03\"7\n\x12\x41\x63\x63\x65ptLeaseRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"6\n\x13\x41\x63\x63\x65ptLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"Z\n\x13StartAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x0f\n\x07quiet_s\x18\x04 \x01(\x01\"L\n\x14StartAttemptResponse\x12$\n\x07verdict\x18\x01 \x01(\x0e\x32\x13.edgerig.v1.Verdict\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xa9\x01\n\x13\x43ommitResultRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12&\n\x08manifest\x18\x05 \x01(\x0b\x32\x14.edgerig.v1.Manifest\x12)\n\x06result\x18\x06 \x01(\x0b\x32\x19.edgerig.v1.AttemptResult\"j\n\x14\x43ommitResultResponse\x12*\n\x07outcome\x18\x01 \x01(\x0e\x32\x19.edgerig.v1.CommitOutcome\x12\x16\n\x0emissing_sha256\x18\x02 \x03(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"m\n\x0fPutChunkRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x14\n\x0coffset_bytes\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\":\n\x10PutChunkResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"7\n\x0fGetChunkRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\"4\n\x10GetChunkResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"@\n\x16ReportInventoryRequest\x12&\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x17.edgerig.v1.DeviceFacts\"\x19\n\x17ReportInventoryResponse\":\n\x17RenewCertificateRequest\x12\x1f\n\x17\x63\x65rtificate_request_pem\x18\x01 \x01(\t\"3\n\x18RenewCertificateResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t\"\x0e\n\x0cProbeRequest\"\xad\x01\n\rProbeResponse\x12\x1a\n\x12\x63ontroller_version\x18\x01 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x02 \x01(\t\x12\x16\n\x0eprotocol_major\x18\x03 \x01(\x05\x12\x16\n\x0eprotocol_minor\x18\x04 \x01(\x05\x12\x18\n\x10\x61nswered_unix_ns\x18\x05 \x01(\x03\x12$\n\x1c\x63\x65rtificate_not_after_unix_s\x18\x06 \x01(\x01*\xa4\x01\n\tHeldState\x12\x1a\n\x16HELD_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13HELD_STATE_ACCEPTED\x10\x01\x12\x17\n\x13HELD_STATE_STARTING\x10\x02\x12\x16\n\x12HELD_STATE_RUNNING\x10\x03\x12\x17\n\x13HELD_STATE_FINISHED\x10\x04\x12\x18\n\x14HELD_STATE_REBOOTING\x10\x05*\x8d\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10VERDICT_CONTINUE\x10\x01\x12\x12\n\x0eVERDICT_CANCEL\x10\x02\x12\x10\n\x0cVERDICT_SEND\x10\x03\x12\x18\n\x14VERDICT_ALREADY_HAVE\x10\x04\x12\x13\n\x0fVERDICT_DISCARD\x10\x05*\xe7\x01\n\rCommitOutcome\x12\x1e\n\x1a\x43OMMIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43OMMIT_OUTCOME_CANONICAL\x10\x01\x12\x1d\n\x19\x43OMMIT_OUTCOME_SUPERSEDED\x10\x02\x12\x1f\n\x1b\x43OMMIT_OUTCOME_ALREADY_HAVE\x10\x03\x12\x1b\n\x17\x43OMMIT_OUTCOME_CONFLICT\x10\x04\x12\x1d\n\x19\x43OMMIT_OUTCOME_INCOMPLETE\x10\x05\x12\x1c\n\x18\x43OMMIT_OUTCOME_DISCARDED\x10\x06\x32\x8e\x06\n\x0c\x41gentService\x12\x46\n\x07Session\x12\x1a.edgerig.v1.SessionRequest\x1a\x1b.edgerig.v1.SessionResponse(\x01\x30\x01\x12\x39\n\x04Sync\x12\x17.edgerig.v1.SyncRequest\x1a\x18.edgerig.v1.SyncResponse\x12N\n\x0b\x41\x63\x63\x65ptLease\x12\x1e.edgerig.v1.AcceptLeaseRequest\x1a\x1f.edgerig.v1.AcceptLeaseResponse\x12Q\n\x0cStartAttempt\x12\x1f.edgerig.v1.StartAttemptRequest\x1a .edgerig.v1.StartAttemptResponse\x12Q\n\x0c\x43ommitResult\x12\x1f.edgerig.v1.CommitResultRequest\x1a .edgerig.v1.CommitResultResponse\x12\x45\n\x08PutChunk\x12\x1b.edgerig.v1.PutChunkRequest\x1a\x1c.edgerig.v1.PutChunkResponse\x12\x45\n\x08GetChunk\x12\x1b.edgerig.v1.GetChunkRequest\x1a\x1c.edgerig.v1.GetChunkResponse\x12Z\n\x0fReportInventory\x12\".edgerig.v1.ReportInventoryRequest\x1a#.edgerig.v1.ReportInventoryResponse\x12]\n\x10RenewCertificate\x12#.edgerig.v1.RenewCertificateRequest\x1a$.edgerig.v1.RenewCertificateResponse\x12<\n\x05Probe\x12\x18.edgerig.v1.ProbeRequest\x1a\x19.edgerig.v1.ProbeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65\x64gerig/v1/agent_service.proto\x12\nedgerig.v1\x1a\x18\x65\x64gerig/v1/attempt.proto\x1a\x17\x65\x64gerig/v1/device.proto\x1a\x16\x65\x64gerig/v1/trial.proto\"\x8c\x01\n\x05Hello\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\x05\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\x05\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x04 \x01(\t\x12\x15\n\rsession_epoch\x18\x05 \x01(\x03\x12\x14\n\x0c\x63\x61pabilities\x18\x06 \x03(\t\"b\n\x0eSessionRequest\x12\"\n\x05hello\x18\x01 \x01(\x0b\x32\x11.edgerig.v1.HelloH\x00\x12\"\n\x05renew\x18\x02 \x01(\x0b\x32\x11.edgerig.v1.RenewH\x00\x42\x08\n\x06signal\"*\n\x05Renew\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\xb3\x01\n\x0fSessionResponse\x12&\n\x07welcome\x18\x01 \x01(\x0b\x32\x13.edgerig.v1.WelcomeH\x00\x12 \n\x04wake\x18\x02 \x01(\x0b\x32\x10.edgerig.v1.WakeH\x00\x12$\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x12.edgerig.v1.CancelH\x00\x12&\n\x07goodbye\x18\x04 \x01(\x0b\x32\x13.edgerig.v1.GoodbyeH\x00\x42\x08\n\x06signal\"}\n\x07Welcome\x12\x16\n\x0eprotocol_major\x18\x01 \x01(\x05\x12\x16\n\x0eprotocol_minor\x18\x02 \x01(\x05\x12\x1a\n\x12\x63ontroller_version\x18\x03 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x04 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\"\x06\n\x04Wake\",\n\x06\x43\x61ncel\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"!\n\x07Goodbye\x12\x16\n\x0e\x61gent_may_exit\x18\x01 \x01(\x08\"f\n\x0bHeldAttempt\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.edgerig.v1.HeldState\x12\x0e\n\x06\x62\x61\x63k_s\x18\x04 \x01(\x01\"\x9e\x01\n\x0bSyncRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12%\n\x04held\x18\x03 \x03(\x0b\x32\x17.edgerig.v1.HeldAttempt\x12\x12\n\nwants_work\x18\x04 \x01(\x08\x12\x17\n\x0f\x64isk_free_bytes\x18\x05 \x01(\x03\x12\x16\n\x0eno_work_reason\x18\x06 \x01(\t\"W\n\x0bHeldVerdict\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12$\n\x07verdict\x18\x02 \x01(\x0e\x32\x13.edgerig.v1.Verdict\x12\x0e\n\x06reason\x18\x03 \x01(\t\"[\n\x05Lease\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\r\n\x05ttl_s\x18\x03 \x01(\x01\x12 \n\x05trial\x18\x04 \x01(\x0b\x32\x11.edgerig.v1.Trial\"\xa1\x01\n\x0cSyncResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x08verdicts\x18\x02 \x03(\x0b\x32\x17.edgerig.v1.HeldVerdict\x12 \n\x05offer\x18\x03 \x01(\x0b\x32\x11.edgerig.v1.Lease\x12\x1b\n\x13\x61ttempt_quota_bytes\x18\x04 \x01(\x03\x12\x13\n\x0b\x63ontrollers\x18\x05 \x03(\t\"7\n\x12\x41\x63\x63\x65ptLeaseRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"6\n\x13\x41\x63\x63\x65ptLeaseResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"Z\n\x13StartAttemptRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x0f\n\x07quiet_s\x18\x04 \x01(\x01\"L\n\x14StartAttemptResponse\x12$\n\x07verdict\x18\x01 \x01(\x0e\x32\x13.edgerig.v1.Verdict\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xa9\x01\n\x13\x43ommitResultRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12&\n\x08manifest\x18\x05 \x01(\x0b\x32\x14.edgerig.v1.Manifest\x12)\n\x06result\x18\x06 \x01(\x0b\x32\x19.edgerig.v1.AttemptResult\"j\n\x14\x43ommitResultResponse\x12*\n\x07outcome\x18\x01 \x01(\x0e\x32\x19.edgerig.v1.CommitOutcome\x12\x16\n\x0emissing_sha256\x18\x02 \x03(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"m\n\x0fPutChunkRequest\x12\x12\n\nattempt_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x14\n\x0coffset_bytes\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\":\n\x10PutChunkResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"7\n\x0fGetChunkRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\"4\n\x10GetChunkResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"@\n\x16ReportInventoryRequest\x12&\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x17.edgerig.v1.DeviceFacts\"\x19\n\x17ReportInventoryResponse\":\n\x17RenewCertificateRequest\x12\x1f\n\x17\x63\x65rtificate_request_pem\x18\x01 \x01(\t\"3\n\x18RenewCertificateResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t\"\x0e\n\x0cProbeRequest\"\xad\x01\n\rProbeResponse\x12\x1a\n\x12\x63ontroller_version\x18\x01 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x02 \x01(\t\x12\x16\n\x0eprotocol_major\x18\x03 \x01(\x05\x12\x16\n\x0eprotocol_minor\x18\x04 \x01(\x05\x12\x18\n\x10\x61nswered_unix_ns\x18\x05 \x01(\x03\x12$\n\x1c\x63\x65rtificate_not_after_unix_s\x18\x06 \x01(\x01*\xa4\x01\n\tHeldState\x12\x1a\n\x16HELD_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13HELD_STATE_ACCEPTED\x10\x01\x12\x17\n\x13HELD_STATE_STARTING\x10\x02\x12\x16\n\x12HELD_STATE_RUNNING\x10\x03\x12\x17\n\x13HELD_STATE_FINISHED\x10\x04\x12\x18\n\x14HELD_STATE_REBOOTING\x10\x05*\x8d\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10VERDICT_CONTINUE\x10\x01\x12\x12\n\x0eVERDICT_CANCEL\x10\x02\x12\x10\n\x0cVERDICT_SEND\x10\x03\x12\x18\n\x14VERDICT_ALREADY_HAVE\x10\x04\x12\x13\n\x0fVERDICT_DISCARD\x10\x05*\xe7\x01\n\rCommitOutcome\x12\x1e\n\x1a\x43OMMIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43OMMIT_OUTCOME_CANONICAL\x10\x01\x12\x1d\n\x19\x43OMMIT_OUTCOME_SUPERSEDED\x10\x02\x12\x1f\n\x1b\x43OMMIT_OUTCOME_ALREADY_HAVE\x10\x03\x12\x1b\n\x17\x43OMMIT_OUTCOME_CONFLICT\x10\x04\x12\x1d\n\x19\x43OMMIT_OUTCOME_INCOMPLETE\x10\x05\x12\x1c\n\x18\x43OMMIT_OUTCOME_DISCARDED\x10\x06\x32\x8e\x06\n\x0c\x41gentService\x12\x46\n\x07Session\x12\x1a.edgerig.v1.SessionRequest\x1a\x1b.edgerig.v1.SessionResponse(\x01\x30\x01\x12\x39\n\x04Sync\x12\x17.edgerig.v1.SyncRequest\x1a\x18.edgerig.v1.SyncResponse\x12N\n\x0b\x41\x63\x63\x65ptLease\x12\x1e.edgerig.v1.AcceptLeaseRequest\x1a\x1f.edgerig.v1.AcceptLeaseResponse\x12Q\n\x0cStartAttempt\x12\x1f.edgerig.v1.StartAttemptRequest\x1a .edgerig.v1.StartAttemptResponse\x12Q\n\x0c\x43ommitResult\x12\x1f.edgerig.v1.CommitResultRequest\x1a .edgerig.v1.CommitResultResponse\x12\x45\n\x08PutChunk\x12\x1b.edgerig.v1.PutChunkRequest\x1a\x1c.edgerig.v1.PutChunkResponse\x12\x45\n\x08GetChunk\x12\x1b.edgerig.v1.GetChunkRequest\x1a\x1c.edgerig.v1.GetChunkResponse\x12Z\n\x0fReportInventory\x12\".edgerig.v1.ReportInventoryRequest\x1a#.edgerig.v1.ReportInventoryResponse\x12]\n\x10RenewCertificate\x12#.edgerig.v1.RenewCertificateRequest\x1a$.edgerig.v1.RenewCertificateResponse\x12<\n\x05Probe\x12\x18.edgerig.v1.ProbeRequest\x1a\x19.edgerig.v1.ProbeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edgerig.v1.agent_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HELDSTATE']._serialized_start=2640
-  _globals['_HELDSTATE']._serialized_end=2804
-  _globals['_VERDICT']._serialized_start=2807
-  _globals['_VERDICT']._serialized_end=2948
-  _globals['_COMMITOUTCOME']._serialized_start=2951
-  _globals['_COMMITOUTCOME']._serialized_end=3182
+  _globals['_HELDSTATE']._serialized_start=2661
+  _globals['_HELDSTATE']._serialized_end=2825
+  _globals['_VERDICT']._serialized_start=2828
+  _globals['_VERDICT']._serialized_end=2969
+  _globals['_COMMITOUTCOME']._serialized_start=2972
+  _globals['_COMMITOUTCOME']._serialized_end=3203
   _globals['_HELLO']._serialized_start=122
   _globals['_HELLO']._serialized_end=262
   _globals['_SESSIONREQUEST']._serialized_start=264
@@ -65,39 +65,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASE']._serialized_start=1160
   _globals['_LEASE']._serialized_end=1251
   _globals['_SYNCRESPONSE']._serialized_start=1254
-  _globals['_SYNCRESPONSE']._serialized_end=1394
-  _globals['_ACCEPTLEASEREQUEST']._serialized_start=1396
-  _globals['_ACCEPTLEASEREQUEST']._serialized_end=1451
-  _globals['_ACCEPTLEASERESPONSE']._serialized_start=1453
-  _globals['_ACCEPTLEASERESPONSE']._serialized_end=1507
-  _globals['_STARTATTEMPTREQUEST']._serialized_start=1509
-  _globals['_STARTATTEMPTREQUEST']._serialized_end=1599
-  _globals['_STARTATTEMPTRESPONSE']._serialized_start=1601
-  _globals['_STARTATTEMPTRESPONSE']._serialized_end=1677
-  _globals['_COMMITRESULTREQUEST']._serialized_start=1680
-  _globals['_COMMITRESULTREQUEST']._serialized_end=1849
-  _globals['_COMMITRESULTRESPONSE']._serialized_start=1851
-  _globals['_COMMITRESULTRESPONSE']._serialized_end=1957
-  _globals['_PUTCHUNKREQUEST']._serialized_start=1959
-  _globals['_PUTCHUNKREQUEST']._serialized_end=2068
-  _globals['_PUTCHUNKRESPONSE']._serialized_start=2070
-  _globals['_PUTCHUNKRESPONSE']._serialized_end=2128
-  _globals['_GETCHUNKREQUEST']._serialized_start=2130
-  _globals['_GETCHUNKREQUEST']._serialized_end=2185
-  _globals['_GETCHUNKRESPONSE']._serialized_start=2187
-  _globals['_GETCHUNKRESPONSE']._serialized_end=2239
-  _globals['_REPORTINVENTORYREQUEST']._serialized_start=2241
-  _globals['_REPORTINVENTORYREQUEST']._serialized_end=2305
-  _globals['_REPORTINVENTORYRESPONSE']._serialized_start=2307
-  _globals['_REPORTINVENTORYRESPONSE']._serialized_end=2332
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=2334
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=2392
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=2394
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=2445
-  _globals['_PROBEREQUEST']._serialized_start=2447
-  _globals['_PROBEREQUEST']._serialized_end=2461
-  _globals['_PROBERESPONSE']._serialized_start=2464
-  _globals['_PROBERESPONSE']._serialized_end=2637
-  _globals['_AGENTSERVICE']._serialized_start=3185
-  _globals['_AGENTSERVICE']._serialized_end=3967
+  _globals['_SYNCRESPONSE']._serialized_end=1415
+  _globals['_ACCEPTLEASEREQUEST']._serialized_start=1417
+  _globals['_ACCEPTLEASEREQUEST']._serialized_end=1472
+  _globals['_ACCEPTLEASERESPONSE']._serialized_start=1474
+  _globals['_ACCEPTLEASERESPONSE']._serialized_end=1528
+  _globals['_STARTATTEMPTREQUEST']._serialized_start=1530
+  _globals['_STARTATTEMPTREQUEST']._serialized_end=1620
+  _globals['_STARTATTEMPTRESPONSE']._serialized_start=1622
+  _globals['_STARTATTEMPTRESPONSE']._serialized_end=1698
+  _globals['_COMMITRESULTREQUEST']._serialized_start=1701
+  _globals['_COMMITRESULTREQUEST']._serialized_end=1870
+  _globals['_COMMITRESULTRESPONSE']._serialized_start=1872
+  _globals['_COMMITRESULTRESPONSE']._serialized_end=1978
+  _globals['_PUTCHUNKREQUEST']._serialized_start=1980
+  _globals['_PUTCHUNKREQUEST']._serialized_end=2089
+  _globals['_PUTCHUNKRESPONSE']._serialized_start=2091
+  _globals['_PUTCHUNKRESPONSE']._serialized_end=2149
+  _globals['_GETCHUNKREQUEST']._serialized_start=2151
+  _globals['_GETCHUNKREQUEST']._serialized_end=2206
+  _globals['_GETCHUNKRESPONSE']._serialized_start=2208
+  _globals['_GETCHUNKRESPONSE']._serialized_end=2260
+  _globals['_REPORTINVENTORYREQUEST']._serialized_start=2262
+  _globals['_REPORTINVENTORYREQUEST']._serialized_end=2326
+  _globals['_REPORTINVENTORYRESPONSE']._serialized_start=2328
+  _globals['_REPORTINVENTORYRESPONSE']._serialized_end=2353
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=2355
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=2413
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=2415
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=2466
+  _globals['_PROBEREQUEST']._serialized_start=2468
+  _globals['_PROBEREQUEST']._serialized_end=2482
+  _globals['_PROBERESPONSE']._serialized_start=2485
+  _globals['_PROBERESPONSE']._serialized_end=2658
+  _globals['_AGENTSERVICE']._serialized_start=3206
+  _globals['_AGENTSERVICE']._serialized_end=3988
 # @@protoc_insertion_point(module_scope)

@@ -183,16 +183,18 @@ class Lease(_message.Message):
     def __init__(self, attempt_id: _Optional[str] = ..., epoch: _Optional[int] = ..., ttl_s: _Optional[float] = ..., trial: _Optional[_Union[_trial_pb2.Trial, _Mapping]] = ...) -> None: ...
 
 class SyncResponse(_message.Message):
-    __slots__ = ("request_id", "verdicts", "offer", "attempt_quota_bytes")
+    __slots__ = ("request_id", "verdicts", "offer", "attempt_quota_bytes", "controllers")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_QUOTA_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLERS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     verdicts: _containers.RepeatedCompositeFieldContainer[HeldVerdict]
     offer: Lease
     attempt_quota_bytes: int
-    def __init__(self, request_id: _Optional[str] = ..., verdicts: _Optional[_Iterable[_Union[HeldVerdict, _Mapping]]] = ..., offer: _Optional[_Union[Lease, _Mapping]] = ..., attempt_quota_bytes: _Optional[int] = ...) -> None: ...
+    controllers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, request_id: _Optional[str] = ..., verdicts: _Optional[_Iterable[_Union[HeldVerdict, _Mapping]]] = ..., offer: _Optional[_Union[Lease, _Mapping]] = ..., attempt_quota_bytes: _Optional[int] = ..., controllers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AcceptLeaseRequest(_message.Message):
     __slots__ = ("attempt_id", "epoch")

@@ -10,18 +10,20 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("version", "fleet_id", "pid", "devices", "open_trial_count")
+    __slots__ = ("version", "fleet_id", "pid", "devices", "open_trial_count", "leader")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     FLEET_ID_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     OPEN_TRIAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
     version: str
     fleet_id: str
     pid: int
     devices: _containers.RepeatedCompositeFieldContainer[DeviceState]
     open_trial_count: int
-    def __init__(self, version: _Optional[str] = ..., fleet_id: _Optional[str] = ..., pid: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[DeviceState, _Mapping]]] = ..., open_trial_count: _Optional[int] = ...) -> None: ...
+    leader: str
+    def __init__(self, version: _Optional[str] = ..., fleet_id: _Optional[str] = ..., pid: _Optional[int] = ..., devices: _Optional[_Iterable[_Union[DeviceState, _Mapping]]] = ..., open_trial_count: _Optional[int] = ..., leader: _Optional[str] = ...) -> None: ...
 
 class DeviceState(_message.Message):
     __slots__ = ("device_id", "connected", "has_inventory", "enrolled")
