@@ -6,27 +6,34 @@ certificates are signed.
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from edgerig.errors import NotFoundError
 from edgerig_controller.store import tables
 from edgerig_controller.store.events import record_event
 
+# Asked with every session or call: made once, and of columns, which cost half of what a mapped row does.
+_LIVE = (
+    select(tables.Certificate.serial)
+    .where(
+        tables.Certificate.device_id == bindparam("device_id"),
+        tables.Certificate.revoked_unix_s.is_(None),
+        tables.Certificate.not_after_unix_s > bindparam("now_unix_s"),
+    )
+    .order_by(tables.Certificate.issued_unix_s)
+)
+_FACTS = select(
+    tables.Certificate.device_id,
+    tables.Certificate.revoked_unix_s,
+    tables.Certificate.revoked_reason,
+    tables.Certificate.not_after_unix_s,
+).where(tables.Certificate.serial == bindparam("serial"))
+
 
 def live_serials(session: Session, device_id: str, now_unix_s: float) -> list[str]:
     """Lists the serials of a device's certificates that are neither revoked nor expired, oldest first."""
-    return list(
-        session.scalars(
-            select(tables.Certificate.serial)
-            .where(
-                tables.Certificate.device_id == device_id,
-                tables.Certificate.revoked_unix_s.is_(None),
-                tables.Certificate.not_after_unix_s > now_unix_s,
-            )
-            .order_by(tables.Certificate.issued_unix_s)
-        )
-    )
+    return list(session.scalars(_LIVE, {"device_id": device_id, "now_unix_s": now_unix_s}))
 
 
 def certificate_fault(session: Session, serial: str, device_id: str, now_unix_s: float) -> str:
@@ -34,7 +41,7 @@ def certificate_fault(session: Session, serial: str, device_id: str, now_unix_s:
 
     TLS looks at the dates once, at the handshake; a connection may outlive them.
     """
-    row = session.get(tables.Certificate, serial)
+    row = session.execute(_FACTS, {"serial": serial}).first()
     if row is None or row.device_id != device_id:
         return f"The certificate of {device_id} is not known here."
     if row.revoked_unix_s is not None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from edgerig.documents import to_json
@@ -25,6 +25,20 @@ from edgerig_controller.store.leases import apply, find, load, retry_of
 from edgerig_controller.store.progress import release_trial, settle
 
 Outcome = Literal["canonical", "superseded", "already_have", "conflict", "discarded"]
+
+# Made once: making a statement costs as much as running it.
+_RESULTS_OF = select(tables.Result).where(tables.Result.attempt_id == bindparam("attempt_id"))
+_CANONICAL = select(tables.Result).where(
+    tables.Result.trial_id == bindparam("trial_id"), tables.Result.canonical
+)
+_RIVALS = select(tables.Attempt).where(
+    tables.Attempt.trial_id == bindparam("trial_id"),
+    tables.Attempt.attempt_id != bindparam("attempt_id"),
+    tables.Attempt.state.in_(OPEN),
+)
+_MEASUREMENT, _SCORE, _ARTIFACT = (
+    insert(tables.Base.metadata.tables[name]) for name in ("measurement", "item_score", "artifact")
+)
 
 
 @dataclass(frozen=True)
@@ -92,9 +106,7 @@ def _place(
         return "superseded"
     if trial.reused or _runs_again(session, row, trial, submission.result):
         return "superseded"
-    standing = session.scalars(
-        select(tables.Result).where(tables.Result.trial_id == trial.trial_id, tables.Result.canonical)
-    ).first()
+    standing = session.scalars(_CANONICAL, {"trial_id": trial.trial_id}).first()
     if standing is not None and standing.kind != "lost":
         return "superseded"
     if standing is not None:
@@ -139,13 +151,7 @@ def _close(
 
 def _withdraw_rivals(session: Session, row: tables.Attempt, now_unix_s: float) -> None:
     """Takes back offers of the same trial; a rival that already works may finish."""
-    rivals = session.scalars(
-        select(tables.Attempt).where(
-            tables.Attempt.trial_id == row.trial_id,
-            tables.Attempt.attempt_id != row.attempt_id,
-            tables.Attempt.state.in_(OPEN),
-        )
-    ).all()
+    rivals = session.scalars(_RIVALS, {"trial_id": row.trial_id, "attempt_id": row.attempt_id}).all()
     for rival in rivals:
         if rival.state == "offered":
             answer = leases.cancel(load(rival), "another attempt has brought the result")
@@ -175,11 +181,11 @@ def _store(
         for file in submission.manifest.files
     ]
     if measurements:
-        session.execute(insert(tables.Measurement), measurements)
+        session.execute(_MEASUREMENT, measurements)
     if scores:
-        session.execute(insert(tables.Score), scores)
+        session.execute(_SCORE, scores)
     if files:
-        session.execute(insert(tables.Artifact), files)
+        session.execute(_ARTIFACT, files)
 
 
 def _result_row(
@@ -257,7 +263,7 @@ def _duration_s(result: AttemptResult) -> float | None:
 
 
 def _results_of(session: Session, attempt_id: str) -> Sequence[tables.Result]:
-    return session.scalars(select(tables.Result).where(tables.Result.attempt_id == attempt_id)).all()
+    return session.scalars(_RESULTS_OF, {"attempt_id": attempt_id}).all()
 
 
 def _tell(

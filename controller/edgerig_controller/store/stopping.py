@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from edgerig_controller.store import tables
@@ -17,25 +17,31 @@ from edgerig_controller.store.events import record_event
 from edgerig_controller.store.progress import settle
 
 _CHUNK = 500
+# Asked after every result: made once.
+_ENDED = select(tables.Trial.seed, tables.Trial.repeat).where(
+    tables.Trial.study_id == bindparam("study_id"),
+    tables.Trial.canonical_attempt_id == bindparam("attempt_id"),
+)
+# The first that is found answers; a count would read the whole queue after every result.
+_OPEN = (
+    select(tables.Trial.trial_id)
+    .where(tables.Trial.study_id == bindparam("study_id"), tables.Trial.state.in_(("queued", "leased")))
+    .limit(1)
+)
+_OPEN_IN_BLOCK = _OPEN.where(
+    tables.Trial.seed == bindparam("seed"), tables.Trial.repeat == bindparam("repeat")
+)
 
 
 def block_ended(session: Session, study_id: str, attempt_id: str) -> bool:
     """Tells whether the trial of an attempt was the last open one of its seed and repeat, and others wait."""
-    trial = session.scalars(
-        select(tables.Trial).where(
-            tables.Trial.study_id == study_id, tables.Trial.canonical_attempt_id == attempt_id
-        )
-    ).first()
+    trial = session.execute(_ENDED, {"study_id": study_id, "attempt_id": attempt_id}).first()
     if trial is None:
         return False
-    # The first that is found answers; a count would read the whole queue after every result.
-    open_trial = (
-        select(tables.Trial.trial_id)
-        .where(tables.Trial.study_id == study_id, tables.Trial.state.in_(("queued", "leased")))
-        .limit(1)
+    block = {"study_id": study_id, "seed": trial.seed, "repeat": trial.repeat}
+    return session.scalar(_OPEN_IN_BLOCK, block) is None and (
+        session.scalar(_OPEN, {"study_id": study_id}) is not None
     )
-    in_block = open_trial.where(tables.Trial.seed == trial.seed, tables.Trial.repeat == trial.repeat)
-    return session.scalar(in_block) is None and session.scalar(open_trial) is not None
 
 
 def leave_out(session: Session, study_id: str, reasons: Mapping[str, str], now_unix_s: float) -> int:
