@@ -268,7 +268,7 @@ class TrainPoint(_message.Message):
     def __init__(self, index: _Optional[int] = ..., budget_share: _Optional[float] = ..., steps: _Optional[int] = ..., samples: _Optional[int] = ..., tokens: _Optional[int] = ..., duration_s: _Optional[float] = ..., held_out_loss: _Optional[float] = ..., score: _Optional[float] = ..., item_count: _Optional[int] = ..., t_mono_ns: _Optional[int] = ..., energy: _Optional[_Iterable[_Union[PointEnergy, _Mapping]]] = ...) -> None: ...
 
 class WorkerFacts(_message.Message):
-    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by", "train_kept_point", "train_energy_j", "train_energy_source", "train_energy_resolution_s", "warmup_request_count", "warmup_settled", "block_settled", "sparsity", "stored_bytes", "distil_step_count", "teacher_kl_before_nats", "teacher_kl_after_nats", "teacher_parameter_count")
+    __slots__ = ("python", "torch", "transformers", "peft", "device", "dtype", "threads", "parameter_count", "trainable_count", "kernel", "weights_bytes", "artifact_bytes", "train_sample_count", "train_token_count", "train_duration_s", "train_stopped_by", "train_kept_point", "train_energy_j", "train_energy_source", "train_energy_resolution_s", "warmup_request_count", "warmup_settled", "block_settled", "sparsity", "stored_bytes", "distil_step_count", "teacher_kl_before_nats", "teacher_kl_after_nats", "teacher_parameter_count", "engine", "engine_version", "engine_program_sha256", "engine_process_count", "engine_token_count", "short_answer_count", "kv_cache", "kv_cache_bytes", "page_cache", "page_cache_share", "block_ended_by")
     PYTHON_FIELD_NUMBER: _ClassVar[int]
     TORCH_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMERS_FIELD_NUMBER: _ClassVar[int]
@@ -298,6 +298,17 @@ class WorkerFacts(_message.Message):
     TEACHER_KL_BEFORE_NATS_FIELD_NUMBER: _ClassVar[int]
     TEACHER_KL_AFTER_NATS_FIELD_NUMBER: _ClassVar[int]
     TEACHER_PARAMETER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_PROGRAM_SHA256_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_PROCESS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SHORT_ANSWER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    KV_CACHE_FIELD_NUMBER: _ClassVar[int]
+    KV_CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PAGE_CACHE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_CACHE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_ENDED_BY_FIELD_NUMBER: _ClassVar[int]
     python: str
     torch: str
     transformers: str
@@ -327,7 +338,18 @@ class WorkerFacts(_message.Message):
     teacher_kl_before_nats: float
     teacher_kl_after_nats: float
     teacher_parameter_count: int
-    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ..., train_kept_point: _Optional[int] = ..., train_energy_j: _Optional[float] = ..., train_energy_source: _Optional[str] = ..., train_energy_resolution_s: _Optional[float] = ..., warmup_request_count: _Optional[int] = ..., warmup_settled: bool = ..., block_settled: bool = ..., sparsity: _Optional[float] = ..., stored_bytes: _Optional[int] = ..., distil_step_count: _Optional[int] = ..., teacher_kl_before_nats: _Optional[float] = ..., teacher_kl_after_nats: _Optional[float] = ..., teacher_parameter_count: _Optional[int] = ...) -> None: ...
+    engine: str
+    engine_version: str
+    engine_program_sha256: str
+    engine_process_count: int
+    engine_token_count: int
+    short_answer_count: int
+    kv_cache: str
+    kv_cache_bytes: int
+    page_cache: str
+    page_cache_share: float
+    block_ended_by: str
+    def __init__(self, python: _Optional[str] = ..., torch: _Optional[str] = ..., transformers: _Optional[str] = ..., peft: _Optional[str] = ..., device: _Optional[str] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., parameter_count: _Optional[int] = ..., trainable_count: _Optional[int] = ..., kernel: _Optional[str] = ..., weights_bytes: _Optional[int] = ..., artifact_bytes: _Optional[int] = ..., train_sample_count: _Optional[int] = ..., train_token_count: _Optional[int] = ..., train_duration_s: _Optional[float] = ..., train_stopped_by: _Optional[str] = ..., train_kept_point: _Optional[int] = ..., train_energy_j: _Optional[float] = ..., train_energy_source: _Optional[str] = ..., train_energy_resolution_s: _Optional[float] = ..., warmup_request_count: _Optional[int] = ..., warmup_settled: bool = ..., block_settled: bool = ..., sparsity: _Optional[float] = ..., stored_bytes: _Optional[int] = ..., distil_step_count: _Optional[int] = ..., teacher_kl_before_nats: _Optional[float] = ..., teacher_kl_after_nats: _Optional[float] = ..., teacher_parameter_count: _Optional[int] = ..., engine: _Optional[str] = ..., engine_version: _Optional[str] = ..., engine_program_sha256: _Optional[str] = ..., engine_process_count: _Optional[int] = ..., engine_token_count: _Optional[int] = ..., short_answer_count: _Optional[int] = ..., kv_cache: _Optional[str] = ..., kv_cache_bytes: _Optional[int] = ..., page_cache: _Optional[str] = ..., page_cache_share: _Optional[float] = ..., block_ended_by: _Optional[str] = ...) -> None: ...
 
 class WorkerFailure(_message.Message):
     __slots__ = ("failure_class", "message", "traceback", "phase")

@@ -124,16 +124,51 @@ class Budgets(_message.Message):
     def __init__(self, train: _Optional[_Union[TrainBudget, _Mapping]] = ..., attempt: _Optional[_Union[AttemptBudget, _Mapping]] = ...) -> None: ...
 
 class Inference(_message.Message):
-    __slots__ = ("prompt_tokens", "new_tokens", "batch", "requests")
+    __slots__ = ("prompt_tokens", "new_tokens", "batch", "requests", "kv_cache", "page_cache")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     NEW_TOKENS_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    KV_CACHE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_CACHE_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     new_tokens: int
     batch: int
     requests: int
-    def __init__(self, prompt_tokens: _Optional[int] = ..., new_tokens: _Optional[int] = ..., batch: _Optional[int] = ..., requests: _Optional[int] = ...) -> None: ...
+    kv_cache: str
+    page_cache: str
+    def __init__(self, prompt_tokens: _Optional[int] = ..., new_tokens: _Optional[int] = ..., batch: _Optional[int] = ..., requests: _Optional[int] = ..., kv_cache: _Optional[str] = ..., page_cache: _Optional[str] = ...) -> None: ...
+
+class Engine(_message.Message):
+    __slots__ = ("kind", "name", "command", "environment", "ready_path", "ready_s", "completion_path", "model", "request", "forced")
+    class EnvironmentEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    READY_PATH_FIELD_NUMBER: _ClassVar[int]
+    READY_S_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_PATH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    FORCED_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    name: str
+    command: _containers.RepeatedScalarFieldContainer[str]
+    environment: _containers.ScalarMap[str, str]
+    ready_path: str
+    ready_s: float
+    completion_path: str
+    model: str
+    request: _struct_pb2.Struct
+    forced: _struct_pb2.Struct
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., ready_path: _Optional[str] = ..., ready_s: _Optional[float] = ..., completion_path: _Optional[str] = ..., model: _Optional[str] = ..., request: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., forced: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class DeviceSettings(_message.Message):
     __slots__ = ("power_mode", "jetson_clocks", "gpu_clock_mhz", "cpu_governor")
@@ -148,7 +183,7 @@ class DeviceSettings(_message.Message):
     def __init__(self, power_mode: _Optional[str] = ..., jetson_clocks: bool = ..., gpu_clock_mhz: _Optional[int] = ..., cpu_governor: _Optional[str] = ...) -> None: ...
 
 class ProtocolOverrides(_message.Message):
-    __slots__ = ("idle_s", "warmup_most", "block_s", "block_requests", "sustained_s", "wait_s", "cooldown_s", "temperature_margin_c", "load_share", "settle_s")
+    __slots__ = ("idle_s", "warmup_most", "block_s", "block_requests", "sustained_s", "wait_s", "cooldown_s", "temperature_margin_c", "load_share", "settle_s", "sustained_slope_c_per_min", "sustained_window_s")
     IDLE_S_FIELD_NUMBER: _ClassVar[int]
     WARMUP_MOST_FIELD_NUMBER: _ClassVar[int]
     BLOCK_S_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +194,8 @@ class ProtocolOverrides(_message.Message):
     TEMPERATURE_MARGIN_C_FIELD_NUMBER: _ClassVar[int]
     LOAD_SHARE_FIELD_NUMBER: _ClassVar[int]
     SETTLE_S_FIELD_NUMBER: _ClassVar[int]
+    SUSTAINED_SLOPE_C_PER_MIN_FIELD_NUMBER: _ClassVar[int]
+    SUSTAINED_WINDOW_S_FIELD_NUMBER: _ClassVar[int]
     idle_s: float
     warmup_most: int
     block_s: float
@@ -169,10 +206,12 @@ class ProtocolOverrides(_message.Message):
     temperature_margin_c: float
     load_share: float
     settle_s: float
-    def __init__(self, idle_s: _Optional[float] = ..., warmup_most: _Optional[int] = ..., block_s: _Optional[float] = ..., block_requests: _Optional[int] = ..., sustained_s: _Optional[float] = ..., wait_s: _Optional[float] = ..., cooldown_s: _Optional[float] = ..., temperature_margin_c: _Optional[float] = ..., load_share: _Optional[float] = ..., settle_s: _Optional[float] = ...) -> None: ...
+    sustained_slope_c_per_min: float
+    sustained_window_s: float
+    def __init__(self, idle_s: _Optional[float] = ..., warmup_most: _Optional[int] = ..., block_s: _Optional[float] = ..., block_requests: _Optional[int] = ..., sustained_s: _Optional[float] = ..., wait_s: _Optional[float] = ..., cooldown_s: _Optional[float] = ..., temperature_margin_c: _Optional[float] = ..., load_share: _Optional[float] = ..., settle_s: _Optional[float] = ..., sustained_slope_c_per_min: _Optional[float] = ..., sustained_window_s: _Optional[float] = ...) -> None: ...
 
 class Trial(_message.Message):
-    __slots__ = ("schema_version", "digest", "protocol", "seed", "repeat", "model", "task", "method", "compression", "history", "budgets", "inference", "dtype", "threads", "factors", "encoder", "settings", "protocol_overrides", "teacher")
+    __slots__ = ("schema_version", "digest", "protocol", "seed", "repeat", "model", "task", "method", "compression", "history", "budgets", "inference", "dtype", "threads", "factors", "encoder", "settings", "protocol_overrides", "teacher", "engine")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -192,6 +231,7 @@ class Trial(_message.Message):
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     TEACHER_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     digest: str
     protocol: Protocol
@@ -211,4 +251,5 @@ class Trial(_message.Message):
     settings: DeviceSettings
     protocol_overrides: ProtocolOverrides
     teacher: Model
-    def __init__(self, schema_version: _Optional[int] = ..., digest: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., seed: _Optional[int] = ..., repeat: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., method: _Optional[_Union[Choice, _Mapping]] = ..., compression: _Optional[_Union[Choice, _Mapping]] = ..., history: _Optional[int] = ..., budgets: _Optional[_Union[Budgets, _Mapping]] = ..., inference: _Optional[_Union[Inference, _Mapping]] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., factors: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., encoder: _Optional[_Union[Model, _Mapping]] = ..., settings: _Optional[_Union[DeviceSettings, _Mapping]] = ..., protocol_overrides: _Optional[_Union[ProtocolOverrides, _Mapping]] = ..., teacher: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    engine: Engine
+    def __init__(self, schema_version: _Optional[int] = ..., digest: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., seed: _Optional[int] = ..., repeat: _Optional[int] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., task: _Optional[_Union[Task, _Mapping]] = ..., method: _Optional[_Union[Choice, _Mapping]] = ..., compression: _Optional[_Union[Choice, _Mapping]] = ..., history: _Optional[int] = ..., budgets: _Optional[_Union[Budgets, _Mapping]] = ..., inference: _Optional[_Union[Inference, _Mapping]] = ..., dtype: _Optional[str] = ..., threads: _Optional[int] = ..., factors: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., encoder: _Optional[_Union[Model, _Mapping]] = ..., settings: _Optional[_Union[DeviceSettings, _Mapping]] = ..., protocol_overrides: _Optional[_Union[ProtocolOverrides, _Mapping]] = ..., teacher: _Optional[_Union[Model, _Mapping]] = ..., engine: _Optional[_Union[Engine, _Mapping]] = ...) -> None: ...
