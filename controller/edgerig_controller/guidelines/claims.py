@@ -8,14 +8,15 @@ statements G1 to G9 of arXiv 2406.03777 as far as they could be recovered, and
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from edgerig_controller.guidelines import hypotheses
+from edgerig_controller.guidelines import hypotheses, words
 from edgerig_controller.guidelines.corpus import (
     DRAWS,
     Draws,
@@ -25,7 +26,7 @@ from edgerig_controller.guidelines.corpus import (
 )
 from edgerig_controller.guidelines.effects import effect_of
 from edgerig_controller.guidelines.hypotheses import Finding, Measure, absent, measured
-from edgerig_controller.guidelines.matching import StudyRecords, averaged_pairs, free_names
+from edgerig_controller.guidelines.matching import Selector, StudyRecords, averaged_pairs, free_names
 from edgerig_controller.guidelines.resources import log_contrast
 from edgerig_controller.guidelines.scores import Contrast, ScoreTable
 
@@ -35,6 +36,8 @@ SESOI_POINTS = {"accuracy": 2.0, "rating": 5.0, "rouge1_f": 1.0, "rougeL_f": 1.0
 SESOI_RATIO = math.log(1.10)
 SESOI_MEMORY_RATIO = math.log(1.05)
 RMSE_SCALE = 4.0
+# Factors whose plain name in a selector means their kind.
+KINDED = ("method", "compression")
 SESOI_RMSE = 0.05 * RMSE_SCALE
 
 
@@ -51,44 +54,133 @@ class Claim:
     equivalence: bool = False
     # The claim holds only if one of its alternates supports it as well.
     needs_second_definition: bool = False
+    # What is so where the effect has the other sign, and where it is too small to matter
+    # (with a place for `{margin}`); '' = said by what is not so.
+    opposite: str = ""
+    alike: str = ""
+    # The selectors, metric and direction as the study file has them.
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A registered claim: what is said where it holds, where the opposite does, and where nothing matters."""
+
+    claim_id: str
+    source: str
+    measure: Measure
+    subject: str
+    opposite: str
+    alike: str
+    equivalence: bool = False
+    unit: str = POINTS
+
+
+_TOGETHER = "RAG and LoRA together"
+REGISTERED = (
+    _Row(
+        "H1", "G2", hypotheses.curvature_of_gain,
+        "RAG's lead over LoRA is largest at middle difficulty",
+        "RAG's lead over LoRA is smallest at middle difficulty",
+        "RAG's lead over LoRA at middle difficulty is that at the ends to within {margin}",
+    ),
+    _Row(
+        "H2", "G6", hypotheses.longer_training,
+        "twice the sufficient training raises quality",
+        "twice the sufficient training lowers quality",
+        "twice the sufficient training changes quality by less than {margin}",
+        equivalence=True,
+    ),
+    _Row(
+        "H3a", "G8", hypotheses.compressed_small,
+        "quantisation raises quality when history is scarce",
+        "quantisation lowers quality when history is scarce",
+        "quantisation changes quality by less than {margin} when history is scarce",
+    ),
+    _Row(
+        "H3b", "G8", hypotheses.compressed_interaction,
+        "quantisation costs less quality when history is scarce than when there is much",
+        "quantisation costs more quality when history is scarce than when there is much",
+        "quantisation costs the same quality with little history as with much, to within {margin}",
+    ),
+    _Row(
+        "H3c", "G3", hypotheses.larger_quantised,
+        "a larger quantised model beats a smaller full one",
+        "a smaller full model beats a larger quantised one",
+        "a larger quantised model and a smaller full one differ by less than {margin}",
+    ),
+    _Row(
+        "H4", "G4", hypotheses.strong_over_weak,
+        "LoRA and RAG both beat prompt tuning, prefix tuning and IA3",
+        "the best of prompt tuning, prefix tuning and IA3 beats the weaker of LoRA and RAG",
+        "the best of prompt tuning, prefix tuning and IA3 is as good as the weaker of LoRA and RAG, "
+        "to within {margin}",
+    ),
+    _Row(
+        "H5", "G5", hypotheses.rank_matters,
+        "LoRA of rank 64 is better than LoRA of rank 8",
+        "LoRA of rank 64 is worse than LoRA of rank 8",
+        "LoRA of rank 64 and of rank 8 differ by less than {margin}",
+        equivalence=True,
+    ),
+    _Row(
+        "H6", "G7", hypotheses.more_history,
+        "RAG is better with all of the history than with the sufficient part of it",
+        "RAG is worse with all of the history than with the sufficient part of it",
+        "RAG with all of the history and with the sufficient part of it differ by less than {margin}",
+        equivalence=True,
+    ),
+    _Row(
+        "H7", "G9", hypotheses.small_beats_large,
+        "some smaller model beats a larger one",
+        "every smaller model is worse than the larger ones",
+        "the smaller model that does best against a larger one differs from it by less than {margin}",
+    ),
+    _Row(
+        "H8", "summary", hypotheses.order_of_compressions,
+        "quantised models beat pruned ones, and pruned ones beat distilled ones",
+        "pruned models beat quantised ones, or distilled ones beat pruned ones",
+        "one step of the order quantised, pruned, distilled is smaller than {margin}",
+    ),
+    _Row(
+        "H9", "new", hypotheses.energy_of_requests,
+        "a request costs more energy with RAG than with LoRA",
+        "a request costs less energy with RAG than with LoRA",
+        "a request costs the same energy with RAG as with LoRA, to within {margin}",
+        unit=LOG_RATIO,
+    ),
+    _Row(
+        "H10", "2409.09510", hypotheses.combination,
+        f"{_TOGETHER} beat the better of the two",
+        f"{_TOGETHER} are worse than the better of the two",
+        f"{_TOGETHER} are as good as the better of the two, to within {{margin}}",
+    ),
+    _Row(
+        "H10b", "2409.09510", hypotheses.combination_cold,
+        f"{_TOGETHER} beat the better of the two for users with little history",
+        f"{_TOGETHER} are worse than the better of the two for users with little history",
+        f"{_TOGETHER} are as good as the better of the two for users with little history, "
+        "to within {margin}",
+    ),
+)  # fmt: skip
 
 
 def registered(delta: float = SESOI_POINTS["accuracy"]) -> tuple[Claim, ...]:
     """Returns H1 to H10 (H3 is three claims, H10 two), with one margin in points for quality."""
-    h = hypotheses
-    rows: tuple[tuple[str, str, str, Measure, bool], ...] = (
-        ("H1", "G2", "RAG's lead over LoRA is largest at middle difficulty", h.curvature_of_gain, False),
-        ("H2", "G6", "twice the sufficient training changes quality", h.longer_training, True),
-        ("H3a", "G8", "quantisation raises quality when history is scarce", h.compressed_small, False),
-        ("H3b", "G8", "quantisation costs less when history is scarce", h.compressed_interaction, False),
-        ("H3c", "G3", "a larger quantised model beats a smaller full one", h.larger_quantised, False),
-        ("H4", "G4", "LoRA and RAG beat prompt tuning, prefix tuning and IA3", h.strong_over_weak, False),
-        ("H5", "G5", "LoRA of rank 64 differs in quality from rank 8", h.rank_matters, True),
-        ("H6", "G7", "all of the history changes RAG's quality", h.more_history, True),
-        ("H7", "G9", "some smaller model beats a larger one", h.small_beats_large, False),
-        ("H8", "summary", "quantised beats pruned, and pruned distilled", h.order_of_compressions, False),
-        ("H9", "new", "a request costs more energy with RAG than with LoRA", h.energy_of_requests, False),
-        ("H10", "2409.09510", "RAG and LoRA together beat the better of them", h.combination, False),
-        (
-            "H10b",
-            "2409.09510",
-            "RAG and LoRA together beat the better of them for users with little history",
-            h.combination_cold,
-            False,
-        ),
-    )
     return tuple(
         Claim(
-            claim_id=claim_id,
-            source=source,
-            subject=subject,
-            delta=SESOI_RATIO if claim_id == "H9" else delta,
-            unit=LOG_RATIO if claim_id == "H9" else POINTS,
-            measure=measure,
-            equivalence=equivalence,
-            needs_second_definition=claim_id == "H1",
+            claim_id=row.claim_id,
+            source=row.source,
+            subject=row.subject,
+            delta=SESOI_RATIO if row.unit == LOG_RATIO else delta,
+            unit=row.unit,
+            measure=row.measure,
+            equivalence=row.equivalence,
+            needs_second_definition=row.claim_id == "H1",
+            opposite=row.opposite,
+            alike=row.alike,
         )
-        for claim_id, source, subject, measure, equivalence in rows
+        for row in REGISTERED
     )
 
 
@@ -108,12 +200,20 @@ def of_study(entry: Mapping[str, Any], *, draws: int = DRAWS) -> Claim:
     if direction not in ("larger", "smaller"):
         raise ValueError(f"claim {entry['id']!r} has direction {direction!r}, expected larger or smaller")
     sign = 1.0 if direction == "larger" else -1.0
+    asked = {
+        "better": entry["better"],
+        "than": entry["than"],
+        "metric": metric,
+        "margin": margin,
+        "direction": direction,
+    }
     if direction != ("smaller" if metric == "rmse" else "larger") and (
         metric in SESOI_POINTS or metric == "rmse"
     ):
         # Worse is asked for: the same question with the sides swapped.
         entry = {**entry, "better": entry["than"], "than": entry["better"]}
-    subject = f"{_words(entry['better'])} is better than {_words(entry['than'])} in {metric}"
+    sides, larger = (entry["better"], entry["than"]), direction == "larger"
+    subject = words.comparison(*sides, metric, larger=larger)
     if metric == "rmse":
         measure, unit, delta = _rmse_measure(entry, draws), "rating", margin or SESOI_RMSE
     elif metric in SESOI_POINTS:
@@ -123,16 +223,34 @@ def of_study(entry: Mapping[str, Any], *, draws: int = DRAWS) -> Claim:
         usual = SESOI_MEMORY_RATIO if metric.endswith("_bytes") else SESOI_RATIO
         delta = math.log1p(margin / 100) if margin else usual
         measure, unit = _ratio_measure(entry, metric, sign), LOG_RATIO
-    return Claim(str(entry["id"]), "study file", subject, delta, unit, measure)
+    return Claim(
+        claim_id=str(entry["id"]),
+        source="study file",
+        subject=subject,
+        delta=delta,
+        unit=unit,
+        measure=measure,
+        opposite=_opposite(*sides, metric, larger=larger),
+        alike=words.likeness(*sides, metric),
+        asked=asked,
+    )
+
+
+def _opposite(better: Selector, than: Selector, metric: str, *, larger: bool) -> str:
+    """Words the other sign: sides swapped for qualities, the other comparative for measured figures."""
+    if metric in SESOI_POINTS or metric == "rmse":
+        return words.comparison(than, better, metric, larger=larger)
+    return words.comparison(better, than, metric, larger=not larger)
 
 
 def contradictions(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Finds pairs of registered claims that cannot both hold: sides swapped or direction turned."""
 
     def side(entry: Mapping[str, Any]) -> tuple[str, str]:
-        turned = entry.get("direction") == "smaller" and entry["metric"] in SESOI_POINTS
-        sides = (str(entry["better"]), str(entry["than"]))
-        return (sides[1], sides[0]) if turned else sides
+        """Returns which side is said to have more of the metric, then the other."""
+        usual = "smaller" if entry["metric"] == "rmse" else "larger"
+        sides = (_canonical(entry["better"]), _canonical(entry["than"]))
+        return sides[::-1] if (entry.get("direction") or usual) == "smaller" else sides
 
     return [
         (str(a["id"]), str(b["id"]))
@@ -140,6 +258,12 @@ def contradictions(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]
         for b in entries[index + 1 :]
         if a["metric"] == b["metric"] and side(a) == side(b)[::-1]
     ]
+
+
+def _canonical(selector: Selector) -> str:
+    """Writes a selector so that the order of its conditions and short forms do not matter."""
+    full = {name if "." in name or name not in KINDED else f"{name}.kind": v for name, v in selector.items()}
+    return json.dumps(full, sort_keys=True, default=str)
 
 
 def _ratio_measure(entry: Mapping[str, Any], figure: str, sign: float) -> Measure:
@@ -196,7 +320,3 @@ def rmse_contrast(table: ScoreTable, pair: Mapping[str, float], draws: int) -> C
     items = len(table.user_of_item)
     found = corpus_contrast(table.task, sums, weights, rmse, drawn, n_items=items, unit="rating")
     return replace(found, weights=dict(pair))
-
-
-def _words(selector: Mapping[str, Any]) -> str:
-    return " and ".join(f"{name} {value}" for name, value in selector.items())

@@ -75,6 +75,7 @@ _PROPERTIES: dict[str, Any] = {
     "verdict": {"enum": [verdict.value for verdict in Verdict]},
     "needed": {"type": ["object", "null"]},
     "facts": {"type": "object"},
+    "asked": {"type": "object"},
     "contrast": {"type": "object", "additionalProperties": {"type": "number"}},
     **dict.fromkeys(("claim_id", "source", "template", "statement", "label", "estimand", "unit"), _TEXT),
     "hardware": {"enum": ["measured", "emulated"]},

@@ -94,6 +94,8 @@ class Guideline:
 
     claim_id: str
     source: str
+    # Selectors, metric and direction of a study file's claim; empty for registered ones.
+    asked: Mapping[str, Any]
     template: str
     statement: str
     label: str
@@ -223,6 +225,7 @@ def _object(
     return Guideline(
         claim_id=claim.claim_id,
         source=claim.source,
+        asked=claim.asked,
         template=TEMPLATES[judgement.verdict],
         statement=statement(claim, judgement, effect, evidence.interval, tasks),
         label=_label(records, involved),

@@ -13,15 +13,15 @@ from edgerig_controller.guidelines.verdict import Interval, Judgement, Verdict
 FEW_REASONS = 3
 TEMPLATES = {
     Verdict.SUPPORTED: "{where}, {subject}: {figure}.",
-    Verdict.NEGLIGIBLE: "{where}, {subject}, by less than the {margin} that matter: {figure}.",
-    Verdict.EQUIVALENT: "{where}, not by {margin} is it so that {subject}: {figure}.",
-    Verdict.CONTRADICTED: "{where}, it is not so that {subject}; the opposite holds: {figure}.",
-    Verdict.HETEROGENEOUS: "{where}, whether {subject} depends on the task: {figure}.",
+    Verdict.NEGLIGIBLE: "{where}, {subject}, but by less than the {margin} that matter: {figure}.",
+    Verdict.EQUIVALENT: "{where}, {alike}: {figure}.",
+    Verdict.CONTRADICTED: "{where}, the opposite holds, that is, {opposite}: {figure}.",
+    Verdict.HETEROGENEOUS: "{where}, whether {subject} depends on the task: {figure} on average.",
     Verdict.DEFINITION_DEPENDENT: (
-        "{where}, whether {subject} depends on how it is defined or is not complete: {figure}."
+        "{where}, whether {subject} depends on how it is defined, or only part of it holds: {figure}."
     ),
     Verdict.UNDERPOWERED: "We could not tell whether {subject}: {figure}.{settle}",
-    Verdict.NOT_TESTED: "Not tested: whether {subject} ({reasons}).",
+    Verdict.NOT_TESTED: "Not tested: whether {subject}. Why: {reasons}.",
 }
 
 
@@ -46,6 +46,8 @@ def statement(
     return template.format(
         where=_where(claim, places),
         subject=claim.subject,
+        opposite=claim.opposite or f"it is not so that {claim.subject}",
+        alike=_alike(claim),
         margin=size(claim.delta, claim.unit),
         figure="" if effect is None or interval is None else figure(effect.estimate, interval, claim.unit),
         settle=_settle(judgement),
@@ -59,23 +61,27 @@ def _few(reasons: tuple[str, ...]) -> str:
     return "; ".join(reasons[:FEW_REASONS]) + (f"; and {more} more" if more > 0 else "")
 
 
+def _alike(claim: Claim) -> str:
+    margin = size(claim.delta, claim.unit)
+    if claim.alike:
+        return claim.alike.format(margin=margin)
+    return f"there is no difference of {margin} or more in whether {claim.subject}"
+
+
 def _where(claim: Claim, places: tuple[str, ...]) -> str:
-    singular, plural = (
-        ("pair of task and device", "pairs of task and device")
-        if claim.unit == LOG_RATIO
-        else ("task", "tasks")
-    )
-    count = len(places)
-    return f"On the one {singular} measured" if count == 1 else f"On the {count} {plural} measured"
+    if len(places) == 1:
+        return f"On {places[0]}, the only {'place' if claim.unit == LOG_RATIO else 'task'} measured"
+    what = "pairs of task and device" if claim.unit == LOG_RATIO else "tasks"
+    return f"On the {len(places)} {what} measured"
 
 
 def _settle(judgement: Judgement) -> str:
     needed = judgement.needed
     if needed is None:
         return ""
-    counts = {"items per task": needed.items, "seeds": needed.seeds, "tasks": needed.tasks}
-    ways = [f"{count:,} more {name}" for name, count in counts.items() if count]
-    return f" By projection, any one of these would: {', '.join(ways)}." if ways else ""
+    counts = {"item": (needed.items, " per task"), "seed": (needed.seeds, ""), "task": (needed.tasks, "")}
+    ways = [f"{n:,} more {name}{'s' if n > 1 else ''}{rest}" for name, (n, rest) in counts.items() if n]
+    return f" By projection, {' or '.join(ways)} would settle it." if ways else ""
 
 
 def size(value: float, unit: str) -> str:
@@ -87,5 +93,9 @@ def figure(estimate: float, interval: Interval, unit: str) -> str:
     """Words an estimate with its interval."""
     if unit == LOG_RATIO:
         low, high = percent(interval[0]), percent(interval[1])
-        return f"{percent(estimate):+.3g} % (from {low:+.3g} to {high:+.3g})"
-    return f"{estimate:+.3g} {unit} (from {interval[0]:+.3g} to {interval[1]:+.3g})"
+        return _minus(f"{percent(estimate):+.3g} % (from {low:+.3g} to {high:+.3g})")
+    return _minus(f"{estimate:+.3g} {unit} (from {interval[0]:+.3g} to {interval[1]:+.3g})")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")

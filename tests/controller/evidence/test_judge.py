@@ -147,7 +147,7 @@ class TestBadInput:
     def test_one_task_is_said(self) -> None:
         guide = guided(study())
         assert codes(guide) == {"one_task": "notice"} and not guide.has_errors
-        assert own(guide).statement.startswith("On the one task measured")
+        assert own(guide).statement.startswith("On lamp-2, the only task measured, RAG is better than")
         assert own(guide).prediction is None
 
     def test_all_cells_failed(self) -> None:

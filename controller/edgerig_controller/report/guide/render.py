@@ -98,7 +98,7 @@ def effect_words(found: Guideline) -> str:
         return "–"
     if found.interval is None:
         return f"{found.estimate:+.3g} {found.unit}, no interval".replace("-", "−")
-    return figure(found.estimate, found.interval, found.unit).replace("-", "−")
+    return figure(found.estimate, found.interval, found.unit)
 
 
 def write(report: GuideReport, folder: Path) -> GuideFiles:
