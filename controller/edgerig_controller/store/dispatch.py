@@ -5,8 +5,6 @@ Works inside the caller's transaction; the rules are those of `fleet.schedule`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
@@ -54,7 +52,11 @@ def next_trial(session: Session, device_id: str, now_unix_s: float) -> tables.Tr
 
 
 def _candidates(
-    session: Session, studies: Select[Any], device_id: str, device_labels: list[str], now_unix_s: float
+    session: Session,
+    studies: Select[str, int, int, str, list[str], list[str]],
+    device_id: str,
+    device_labels: list[str],
+    now_unix_s: float,
 ) -> list[Candidate]:
     found = [
         Candidate(study_id, submission, priority, owner)
