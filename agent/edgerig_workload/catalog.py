@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgerig_workload.compress.catalog import COMPRESS_FIRST, TUNE_FIRST
+from edgerig_workload.compress.catalog import COMPRESS_FIRST, DISTILLED, TUNE_FIRST
 from edgerig_workload.compress.catalog import COMPRESSIONS as COMPRESSIONS
 from edgerig_workload.learn.catalog import EXCLUSIONS as _LEARNING
 from edgerig_workload.learn.catalog import METHODS as METHODS
@@ -180,6 +180,10 @@ EXCLUSIONS: list[dict[str, Any]] = [
         "when": {**_FIRST, "method.init": ["pissa", "olora"], "compression.kind": _FROZEN_BASES},
         "reason": "this initialisation moves a part of each weight, and these are packed or pruned: "
         "use init default",
+    },
+    {
+        "when": {"compression.kind": DISTILLED, "compression.teacher": ""},
+        "reason": "a distillation needs a second model to learn from: give `teacher`",
     },
     {
         "when": {"method.kind": both("prompt"), "compression.embeddings": True},

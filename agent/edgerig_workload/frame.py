@@ -144,7 +144,7 @@ class Attempt:
 
         choice = self.trial.compression
         transform = compress.transform(choice.kind)
-        material = compress.Material(questions, self.trial.seed)
+        material = compress.Material(questions, self.trial.seed, self.folders.teacher, self.marks)
         if choice.kind == "none":
             return transform(loaded, choice, material)
         _refuse_packed(loaded, choice.kind)
@@ -162,6 +162,7 @@ class Attempt:
             "kernel": compressed.kernel,
             "sparsity": compressed.sparsity,
             "stored_bytes": compressed.stored_bytes,
+            **compressed.facts,
         }
         self.report_facts()
 

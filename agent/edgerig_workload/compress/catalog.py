@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgerig_workload.learn.catalog import TRAINING
+
 # Values of the parameter `order`, which every kind but none has.
 COMPRESS_FIRST = "compress-then-tune"
 TUNE_FIRST = "tune-then-compress"
@@ -135,6 +137,51 @@ def _pruning(summary: str, more: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+LOGITS, SEQUENCE = "distilled-logits", "distilled-sequence"
+DISTILLED = [LOGITS, SEQUENCE]
+_STRANGER = (
+    "the teacher has another vocabulary, and the distributions of single tokens are compared: take a teacher "
+    f"of the same family, or {SEQUENCE}"
+)
+
+
+def _distillation(
+    summary: str, parameters: dict[str, dict[str, Any]], teacher: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "requires": [],
+        "parameters": {
+            "teacher": {
+                "type": "string",
+                "default": "",
+                "summary": "the model that is learnt from, named as models are",
+            },
+            **parameters,
+            "steps": {
+                "type": "int",
+                "default": 200,
+                "minimum": 1,
+                "maximum": 10_000_000,
+                "summary": "steps of the distillation; the budget of the study is that of the method",
+            },
+            **TRAINING,
+            "held_out": {
+                "type": "int",
+                "default": 32,
+                "minimum": 0,
+                "maximum": 65_536,
+                "summary": "questions on which the distance to the teacher is measured, before and after; "
+                "0 = not measured",
+            },
+        },
+        "bits_per_weight": None,
+        "trainable_base": True,
+        # What the planner must know of the second model; a cell that lacks it is left out for the reason.
+        "teacher": teacher,
+    }
+
+
 def _ordered(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, "parameters": {**entry["parameters"], **_ORDER}}
 
@@ -163,6 +210,31 @@ _KINDS: dict[str, dict[str, Any]] = {
     "wanda": _pruning("weights with small products of magnitude and input norm become zero", _CALIBRATION),
     "sparsegpt": _pruning(
         "weights that matter least become zero and the others make up for them", {**_DAMPING, **_CALIBRATION}
+    ),
+    LOGITS: _distillation(
+        "all parameters learn the answers and a larger model's distribution of each of their tokens",
+        {
+            "alpha": {
+                "type": "float",
+                "default": 0.5,
+                "minimum": 0.0,
+                "maximum": 1.0,
+                "summary": "share of the loss on the answers; the rest is that on the teacher's distribution",
+            },
+            "temperature": {
+                "type": "float",
+                "default": 2.0,
+                "minimum": 0.01,
+                "maximum": 100.0,
+                "summary": "logits of both models are divided by it; the loss is multiplied by its square",
+            },
+        },
+        {"same_vocabulary": True, "reason": _STRANGER},
+    ),
+    SEQUENCE: _distillation(
+        "a larger model answers the prompts once, and all parameters learn its answers",
+        {},
+        {"same_vocabulary": False, "reason": ""},
     ),
     "bnb-int8": {
         "summary": "LLM.int8() by bitsandbytes: 8 bits a weight, large inputs in 16 bits",

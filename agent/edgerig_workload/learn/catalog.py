@@ -49,7 +49,7 @@ _GRADIENTS: dict[str, Rule] = {
         0.0, 0.0, 10.0, "how far mezo moves the parameters; 0 = 1e-3, adapters 1e-2, soft prompts 1e-1"
     ),
 }
-_TRAINING: dict[str, Rule] = {
+TRAINING: dict[str, Rule] = {
     "lr": _float(0.0, 0.0, 10.0, "peak learning rate; 0 = the default of this method and gradient"),
     "batch": _int(16, 1, 4096, "samples a step"),
     "warmup_steps": _int(
@@ -103,7 +103,7 @@ def _training(
         "needs_model": True,
         "requires": requires,
         "architectures": list(ARCHITECTURES),
-        "parameters": {**parameters, **_GRADIENTS, **_TRAINING},
+        "parameters": {**parameters, **_GRADIENTS, **TRAINING},
         # Exact for Llama-shaped models.
         "trainable": trainable,
     }

@@ -27,18 +27,38 @@ def answer_loss(model: Any, batch: Batch) -> float:
     with torch.inference_mode():
         if getattr(model.config, "is_encoder_decoder", False):
             return float(model(**batch.inputs, use_cache=False).loss)
-        inputs = {name: value for name, value in batch.inputs.items() if name != "labels"}
-        # The token at a place is predicted by the place before it; nothing follows the last.
-        labels = batch.inputs["labels"]
-        targets = torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], IGNORED)], dim=1)
-        first = int((targets != IGNORED).any(dim=0).nonzero()[0, 0])
-        if "logits_to_keep" in inspect.signature(model.forward).parameters:
-            # The number of last places, and not a list of places, which would copy what it picks.
-            kept = targets.shape[1] - first
-            logits = model(**inputs, logits_to_keep=kept, use_cache=False).logits
+        logits, targets = _from_first_answer(model, batch)
+        return _mean(logits.flatten(0, 1), targets.flatten())
+
+
+def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
+    """Return the logits that predict the answer tokens, of shape (answer tokens, vocabulary).
+
+    Runs without gradients; rows of the batch follow each other, in each the tokens in order.
+    """
+    with torch.no_grad():
+        if getattr(model.config, "is_encoder_decoder", False):
+            logits, targets = model(**batch.inputs, use_cache=False).logits, batch.inputs["labels"]
         else:
-            logits = model(**inputs, use_cache=False).logits[:, first:]
-        return _mean(logits.flatten(0, 1), targets[:, first:].flatten())
+            logits, targets = _from_first_answer(model, batch)
+        picked: torch.Tensor = logits[targets != IGNORED]
+        return picked
+
+
+def _from_first_answer(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns a causal model's logits from the first answer token of any row on, and what they predict."""
+    inputs = {name: value for name, value in batch.inputs.items() if name != "labels"}
+    # The token at a place is predicted by the place before it; nothing follows the last.
+    labels = batch.inputs["labels"]
+    targets = torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], IGNORED)], dim=1)
+    first = int((targets != IGNORED).any(dim=0).nonzero()[0, 0])
+    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+        # The number of last places, and not a list of places, which would copy what it picks.
+        kept = targets.shape[1] - first
+        logits = model(**inputs, logits_to_keep=kept, use_cache=False).logits
+    else:
+        logits = model(**inputs, use_cache=False).logits[:, first:]
+    return logits, targets[:, first:]
 
 
 def mean_answer_loss(model: Any, batches: Sequence[Batch]) -> float:

@@ -12,13 +12,15 @@ import pytest
 pytest.importorskip("torch")
 
 from edgerig_workload import compress, trial
-from edgerig_workload.compress.catalog import COMPRESSIONS
+from edgerig_workload.compress.catalog import COMPRESSIONS, DISTILLED
 from edgerig_workload.frame import Attempt, Folders
 from edgerig_workload.phases import Marks, ProcResidentSet
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "compressions.md"
 # The tiny model is narrower than NF4's blocks; test_libraries runs that kind.
 OWN = [kind for kind, entry in COMPRESSIONS.items() if kind != "none" and not entry["requires"]]
+# What a distillation cannot do without; few steps, for speed.
+TAUGHT = {"teacher": "another", "steps": 2}
 
 
 @pytest.mark.parametrize("kind", OWN)
@@ -30,10 +32,11 @@ def test_every_own_kind_runs_with_adapters_through_the_frame(
     recorder: Any,
     tmp_path: Path,
 ) -> None:
-    document = {**trial_document, "method": {"kind": "lora"}, "compression": {"kind": kind}, "inference": {}}
+    compression = {"kind": kind, "parameters": TAUGHT if kind in DISTILLED else {}}
+    document = {**trial_document, "method": {"kind": "lora"}, "compression": compression, "inference": {}}
     attempt = Attempt(
         trial.parse(document),
-        Folders(llama_folder, data_file, tmp_path),
+        Folders(llama_folder, data_file, tmp_path, teacher=llama_folder if kind in DISTILLED else None),
         recorder,
         Marks(recorder, ProcResidentSet()),
         began_mono_ns=0,
@@ -49,7 +52,9 @@ def test_every_own_kind_runs_with_adapters_through_the_frame(
     for name in ("weights_bytes", "sparsity", "stored_bytes"):
         assert attempt.facts[name] == report[name]
     dense_bytes = 4 * attempt.facts["parameter_count"]
-    if COMPRESSIONS[kind]["bits_per_weight"] is None:
+    if kind in DISTILLED:
+        assert (report["sparsity"], report["kernel"], report["weights_bytes"]) == (0.0, "dense", dense_bytes)
+    elif COMPRESSIONS[kind]["bits_per_weight"] is None:
         assert (report["sparsity"], report["weights_bytes"]) == (0.5, dense_bytes)
     else:
         assert (report["sparsity"], report["kernel"]) == (0.0, "dequantised")
@@ -75,7 +80,7 @@ def test_document_lists_every_kind_with_its_parameters_and_bits() -> None:
         entry = COMPRESSIONS[kind]
         defaults = {name: rule["default"] for name, rule in entry["parameters"].items()}
         assert parameters == {
-            name: str(value).lower() if isinstance(value, bool) else f"{value}"
+            name: str(value).lower() if isinstance(value, bool) else f"{value}" or '""'
             for name, value in defaults.items()
         }
         if entry["bits_per_weight"] is None:
