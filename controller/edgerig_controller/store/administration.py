@@ -37,6 +37,7 @@ class Standing:
         return rules.refusal(self.administration, self.health, self.mismatch, purpose=purpose)
 
 
+_INTENT = select(tables.DeviceIntent).where(tables.DeviceIntent.device_id == bindparam("device_id"))
 _STANDING = (
     select(tables.DeviceAdmin, tables.DeviceHealth, tables.DeviceIntent)
     .select_from(tables.Device)
@@ -169,7 +170,7 @@ def apply_inventory(
 
 def note_facts(session: Session, device_id: str, facts: DeviceFacts, now_unix_s: float) -> None:
     """Compares new facts of a device with what is declared of it."""
-    row = session.get(tables.DeviceIntent, device_id)
+    row = session.scalars(_INTENT, {"device_id": device_id}).first()
     if row is None:
         return
     mismatch = inventory.mismatch(DeclaredDevice.FromString(row.document), facts)

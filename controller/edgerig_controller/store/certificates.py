@@ -6,7 +6,7 @@ certificates are signed.
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from edgerig.errors import NotFoundError
@@ -31,12 +31,12 @@ _FACTS = select(
 ).where(tables.Certificate.serial == bindparam("serial"))
 
 
-def live_serials(session: Session, device_id: str, now_unix_s: float) -> list[str]:
+def live_serials(session: Session | Connection, device_id: str, now_unix_s: float) -> list[str]:
     """Lists the serials of a device's certificates that are neither revoked nor expired, oldest first."""
     return list(session.scalars(_LIVE, {"device_id": device_id, "now_unix_s": now_unix_s}))
 
 
-def certificate_fault(session: Session, serial: str, device_id: str, now_unix_s: float) -> str:
+def certificate_fault(session: Session | Connection, serial: str, device_id: str, now_unix_s: float) -> str:
     """Says why a certificate does not count; '' when it does.
 
     TLS looks at the dates once, at the handshake; a connection may outlive them.

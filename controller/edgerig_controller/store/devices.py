@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, select, text, update
+from sqlalchemy import Connection, bindparam, delete, select, text, update
 from sqlalchemy.orm import Session
 
 from edgerig.errors import UsageError
@@ -136,15 +136,24 @@ def record_certificate(
     return True
 
 
+# Told at every connect: made once, and on the table.
+_DEVICE = tables.Base.metadata.tables["device"]
+_ENVIRONMENT = select(_DEVICE.c.environment_digest).where(_DEVICE.c.device_id == bindparam("device_id"))
+_SET_FACTS = update(_DEVICE).where(_DEVICE.c.device_id == bindparam("of_device"))
+
+
 def store_facts(session: Session, device_id: str, facts: DeviceFacts, *, now_unix_s: float) -> None:
     """Replaces the stored facts of a device."""
-    device = session.get_one(tables.Device, device_id)
-    if device.environment_digest != facts.environment_digest:
+    environment_digest = session.execute(_ENVIRONMENT, {"device_id": device_id}).scalar_one()
+    if environment_digest != facts.environment_digest:
         record_event(session, now_unix_s, "environment", device_id=device_id, detail=facts.environment_digest)
     note_facts(session, device_id, facts, now_unix_s)
-    device.facts = facts.SerializeToString(deterministic=True)
-    device.facts_unix_s = now_unix_s
-    device.environment_digest = facts.environment_digest
+    values = {
+        "facts": facts.SerializeToString(deterministic=True),
+        "facts_unix_s": now_unix_s,
+        "environment_digest": facts.environment_digest,
+    }
+    session.execute(_SET_FACTS, {"of_device": device_id, **values})
 
 
 def list_devices(session: Session) -> list[DeviceRow]:
@@ -180,7 +189,7 @@ _BLOB_OF_OPEN_ATTEMPT = (
 )
 
 
-def may_read_blob(session: Session, device_id: str, sha256: str) -> bool:
+def may_read_blob(session: Session | Connection, device_id: str, sha256: str) -> bool:
     """Tells whether an open attempt of the device belongs to a study that needs this blob."""
     values = {"device_id": device_id, "sha256": sha256}
     return session.execute(_BLOB_OF_OPEN_ATTEMPT, values).first() is not None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from edgerig.v1.fleet_service_pb2 import DeclaredDevice, InventoryChange
@@ -29,6 +30,12 @@ class Reader(Protocol):
     def __call__(self, question: Callable[[Session], T]) -> T: ...
 
 
+class Looker(Protocol):
+    """Answers a question about columns, which needs no session."""
+
+    def __call__(self, question: Callable[[Connection], T]) -> T: ...
+
+
 class FleetStore:
     """What is stored of devices as people run them, of people, and of who did what."""
 
@@ -36,10 +43,12 @@ class FleetStore:
         self,
         write: Callable[[], AbstractContextManager[Session]],
         read: Reader,
+        look: Looker,
         append: Callable[[], AbstractContextManager[Session]],
     ) -> None:
         self._write = write
         self._read = read
+        self._look = look
         # For records that are only added to; any controller may.
         self._append = append
 
@@ -47,12 +56,12 @@ class FleetStore:
 
     def live_serials(self, device_id: str, *, now_unix_s: float) -> list[str]:
         """Lists the serials of a device's certificates that count, the oldest first."""
-        return self._read(lambda session: certificates.live_serials(session, device_id, now_unix_s))
+        return self._look(lambda connection: certificates.live_serials(connection, device_id, now_unix_s))
 
     def certificate_fault(self, serial: str, device_id: str, *, now_unix_s: float) -> str:
         """Says why a device's certificate does not count; '' when it does."""
-        return self._read(
-            lambda session: certificates.certificate_fault(session, serial, device_id, now_unix_s)
+        return self._look(
+            lambda connection: certificates.certificate_fault(connection, serial, device_id, now_unix_s)
         )
 
     def certificate_end_unix_s(self, serial: str) -> float:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -73,7 +73,7 @@ class Repository:
         self._policy = policy or Policy()
         self._epoch = epoch
         # Devices as people run them, people and the audit: whoever refuses somebody writes it down.
-        self.fleet = FleetStore(self._write, self._read, self._transaction)
+        self.fleet = FleetStore(self._write, self._read, self._look, self._transaction)
         self.controllers = ControllerStore(self._write, self._transaction, self._read)
         self._new_id = new_id
 
@@ -216,7 +216,7 @@ class Repository:
 
     def block_ended(self, study_id: str, attempt_id: str) -> bool:
         """Tells whether this result was the last of its seed and repeat, and others wait."""
-        return self._read(lambda session: stopping.block_ended(session, study_id, attempt_id))
+        return self._look(lambda connection: stopping.block_ended(connection, study_id, attempt_id))
 
     def leave_out(self, study_id: str, reasons: Mapping[str, str], *, now_unix_s: float) -> int:
         """Takes waiting trials out of the queue, each with its reason; returns how many."""
@@ -302,7 +302,7 @@ class Repository:
 
     def next_deadline(self) -> float | None:
         """Returns when the next lease ends by itself, in Unix seconds."""
-        return self._read(leases.next_deadline)
+        return self._look(leases.next_deadline)
 
     def attempt_open_on(self, device_id: str, attempt_id: str) -> bool:
         """Tells whether files of this attempt are expected from this device."""
@@ -366,7 +366,7 @@ class Repository:
 
     def may_read_blob(self, device_id: str, sha256: str) -> bool:
         """Tells whether an open attempt of the device needs this blob."""
-        return self._read(lambda session: device_store.may_read_blob(session, device_id, sha256))
+        return self._look(lambda connection: device_store.may_read_blob(connection, device_id, sha256))
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
@@ -389,6 +389,14 @@ class Repository:
         try:
             with Session(self._reader) as session, session.begin():
                 return question(session)
+        except (OperationalError, InternalError) as error:
+            raise self._unusable(error) from error
+
+    def _look(self, question: Callable[[Connection], T]) -> T:
+        """Answers a question about columns, in half the time that it takes to read rows as objects."""
+        try:
+            with self._reader.begin() as connection:
+                return question(connection)
         except (OperationalError, InternalError) as error:
             raise self._unusable(error) from error
 

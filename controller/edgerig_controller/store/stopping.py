@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from edgerig_controller.store import tables
@@ -33,7 +33,7 @@ _OPEN_IN_BLOCK = _OPEN.where(
 )
 
 
-def block_ended(session: Session, study_id: str, attempt_id: str) -> bool:
+def block_ended(session: Session | Connection, study_id: str, attempt_id: str) -> bool:
     """Tells whether the trial of an attempt was the last open one of its seed and repeat, and others wait."""
     trial = session.execute(_ENDED, {"study_id": study_id, "attempt_id": attempt_id}).first()
     if trial is None:
