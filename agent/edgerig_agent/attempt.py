@@ -48,6 +48,7 @@ from edgerig_agent.measure.reduce import Reduced, reduce_attempt
 from edgerig_agent.measure.summary import write_cpu_times
 from edgerig_agent.outcome import Anchors, Window, compose, compose_unstarted, take_events
 from edgerig_agent.protocol.keeper import NOT_RESTORED, CancelledError, Keeper, Surroundings
+from edgerig_agent.protocol.restart import as_usual
 from edgerig_agent.protocol.settings import restore_stale
 from edgerig_agent.protocol.waiting import Note
 from edgerig_agent.recorders import (
@@ -212,7 +213,8 @@ class _Course:
 def _framed(course: _Course, keeper: Keeper) -> Finished:
     """Measures on a device that is set, idle and cool, and leaves it as it was."""
     # Before anything is set: the same device is the same environment, whatever a trial asks for.
-    environment_digest = read_environment(course.interpreter, course.settings.sysfs_root).digest()
+    environment = read_environment(course.interpreter, course.settings.sysfs_root)
+    environment_digest = as_usual(environment, Path(course.settings.home)).digest()
     try:
         try:
             keeper.begin()

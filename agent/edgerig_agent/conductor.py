@@ -17,36 +17,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
 
 from edgerig.deadlines import end
 from edgerig.documents import digest, to_json
 from edgerig.errors import EdgerigError, ProtocolError, RejectedError, UnreachableError
 from edgerig.v1.agent_service_pb2 import (
+    HELD_STATE_REBOOTING,
     VERDICT_CANCEL,
     VERDICT_CONTINUE,
     VERDICT_UNSPECIFIED,
     AcceptLeaseRequest,
-    AcceptLeaseResponse,
     CommitResultRequest,
-    CommitResultResponse,
-    GetChunkRequest,
-    GetChunkResponse,
     HeldAttempt,
     Lease,
-    PutChunkRequest,
-    PutChunkResponse,
     ReportInventoryRequest,
-    ReportInventoryResponse,
     StartAttemptRequest,
-    StartAttemptResponse,
     SyncRequest,
-    SyncResponse,
 )
-from edgerig.v1.attempt_pb2 import FAILURE_CLASS_PRECONDITION
+from edgerig.v1.attempt_pb2 import FAILURE_CLASS_PRECONDITION, FAILURE_CLASS_REBOOT_FAILED, FailureClass
 from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_agent import folder as folders
+from edgerig_agent import restarts
+from edgerig_agent.calls import Controller
 from edgerig_agent.held import MAX_SPAWNS, Action, after_commit, decide, reported_state
 from edgerig_agent.protocol.parameters import framing_s
 from edgerig_agent.runner import Runner
@@ -60,29 +53,6 @@ _log = logging.getLogger(__name__)
 _QUIET_MARGIN_S = 60.0
 _RENEWALS_PER_TTL = 3
 _COMMIT_ROUNDS = 3
-
-
-class Controller(Protocol):
-    """The unary calls of the controller, as `session.Link` makes them."""
-
-    async def sync(self, request: SyncRequest) -> SyncResponse: ...
-
-    async def accept_lease(self, request: AcceptLeaseRequest) -> AcceptLeaseResponse: ...
-
-    async def start_attempt(self, request: StartAttemptRequest) -> StartAttemptResponse: ...
-
-    async def commit_result(self, request: CommitResultRequest) -> CommitResultResponse: ...
-
-    async def put_chunk(self, request: PutChunkRequest) -> PutChunkResponse: ...
-
-    async def get_chunk(self, request: GetChunkRequest) -> GetChunkResponse: ...
-
-    async def report_inventory(self, request: ReportInventoryRequest) -> ReportInventoryResponse: ...
-
-    async def renew(self, attempt_id: str, epoch: int) -> None: ...
-
-    def set_quiet(self, quiet: bool) -> None:
-        """Says whether an attempt is measured: nothing is sent then."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +95,7 @@ class Conductor:
         self._signals = signals
         self._spool = spool
         self._runner = runner
+        self._restarts = restarts.Restarts(home, spool, runner)
         self._limits = limits
         self._cache = BlobCache(home / "cache" / "blobs", limits.cache_bytes)
         self._worker_python = worker_python
@@ -174,7 +145,8 @@ class Conductor:
             HeldAttempt(
                 attempt_id=row.attempt_id,
                 epoch=row.epoch,
-                state=reported_state(self._runner.observe(row, None)),
+                state=(state := reported_state(self._runner.observe(row, None))),
+                back_s=restarts.BACK_S if state == HELD_STATE_REBOOTING else 0.0,
             )
             for row in rows
         ]
@@ -222,6 +194,8 @@ class Conductor:
                 break
             if action is Action.SPAWN:
                 verdict = await self._start(row)
+            elif action is Action.REBOOT:
+                verdict = await self._reboot(row)
             elif action is Action.ADOPT:
                 verdict = await self._watch(row, verdict)
             elif action is Action.STOP:
@@ -251,8 +225,13 @@ class Conductor:
             self._confirmed.add(attempt_id)
         try:
             trial = await self._provide(row)
+            if await self._restarts.is_needed(row, trial):
+                return VERDICT_CONTINUE
         except UnreachableError:
             raise
+        except restarts.RestartError as error:
+            self._fail(row, error.message, FAILURE_CLASS_REBOOT_FAILED)
+            return VERDICT_CONTINUE
         except EdgerigError as error:
             self._fail(row, error.message)
             return VERDICT_CONTINUE
@@ -272,6 +251,15 @@ class Conductor:
             except EdgerigError as error:
                 self._fail(row, error.message)
         return int(started.verdict) or VERDICT_CANCEL
+
+    async def _reboot(self, row: HeldRow) -> int:
+        """Says when the device will be back and, if the controller agrees, has it restarted."""
+        reply = await self._controller.sync(self._report([row]))
+        answers = {item.attempt_id: int(item.verdict) for item in reply.verdicts}
+        verdict = answers.get(row.attempt_id, 0) or VERDICT_CANCEL
+        if verdict == VERDICT_CONTINUE and (problem := await self._restarts.order(row)):
+            self._fail(row, problem, FAILURE_CLASS_REBOOT_FAILED)
+        return verdict
 
     async def _provide(self, row: HeldRow) -> Trial:
         """Fetches and links everything the attempt process needs, and writes its documents."""
@@ -389,12 +377,14 @@ class Conductor:
                 await push(folder.file(files[sha256]), files[sha256], row.attempt_id, self._controller)
         raise ProtocolError(f"attempt {row.attempt_id} stays incomplete after all its files were sent")
 
-    def _fail(self, row: HeldRow, reason: str) -> None:
+    def _fail(
+        self, row: HeldRow, reason: str, failure_class: FailureClass = FAILURE_CLASS_PRECONDITION
+    ) -> None:
         """Ends an attempt that never began with a result that says why."""
         _log.error("attempt %s is not run: %s", row.attempt_id, reason)
         folder = self._runner.folder(row.attempt_id)
         boot_id = self._runner.boot_id
-        folders.write_failure(folder, row.trial_digest, FAILURE_CLASS_PRECONDITION, reason, boot_id)
+        folders.write_failure(folder, row.trial_digest, failure_class, reason, boot_id)
 
 
 def quiet_s(trial: Trial) -> float:

@@ -28,6 +28,7 @@ from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UsageError
 from edgerig_agent import identity as identities
 from edgerig_agent import inventory, processes, renewal, rounds, watchdog
 from edgerig_agent.conductor import Conductor, Limits
+from edgerig_agent.controllers import Controllers
 from edgerig_agent.protocol.record import is_stale
 from edgerig_agent.recorders import check_meters, configured_meters
 from edgerig_agent.runner import Programs, Runner, programs
@@ -99,7 +100,7 @@ def run(home: Path, embedded: bool) -> int:
         _put_settings_back(home)
         spool = open_spool(home / "spool.db")
         try:
-            daemon = Daemon(home, identity, spool, settings, programs(settings.worker_python), embedded)
+            daemon = Daemon(home, identity, spool, settings, programs(settings.worker_python, home), embedded)
             asyncio.run(_until_signal(daemon))
         except EdgerigError as error:
             _log.error("%s", error)

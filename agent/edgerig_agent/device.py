@@ -27,21 +27,24 @@ from edgerig_agent.environment import Environment, read_environment
 from edgerig_agent.probes.base import CURRENT_A, POWER_W, Channel, places
 from edgerig_agent.probes.families import discover
 from edgerig_agent.probes.rails import rails_of_total
+from edgerig_agent.protocol.restart import as_usual
 from edgerig_agent.runtime import interpreter_path, link_workload
 
 _CATALOG_S = 60.0
 _MAX_CATALOG_BYTES = 1024 * 1024
 
 
-def collect(interpreter: str, root: str = "/") -> DeviceFacts:
+def collect(interpreter: str, root: str = "/", home: Path | None = None) -> DeviceFacts:
     """Returns the facts of this device.
 
     Args:
         interpreter: the Python that runs the worker.
         root: the folder that stands for `/` where sensors are looked for.
+        home: of the agent; it may say that the device is not in its usual power mode.
     """
     interpreter = interpreter_path(interpreter)
     environment = read_environment(interpreter, root)
+    usual = environment if home is None else as_usual(environment, home)
     facts = DeviceFacts(
         hostname=platform.node(),
         machine=environment.machine,
@@ -59,7 +62,7 @@ def collect(interpreter: str, root: str = "/") -> DeviceFacts:
         worker=worker_runtime(interpreter, environment),
         power_mode=environment.power_mode,
         disk_free_bytes=_disk_free_bytes(),
-        environment_digest=environment.digest(),
+        environment_digest=usual.digest(),
         serial_number=serial_number(root),
         l4t_release=l4t_release(root),
     )
@@ -109,9 +112,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m edgerig_agent.device", description=main.__doc__)
     parser.add_argument("--worker-python", default=sys.executable, help="interpreter that runs the workload")
     parser.add_argument("--sysfs-root", default="/", help="folder that stands for / where sensors are sought")
+    parser.add_argument("--home", type=Path, help="folder of the agent")
     arguments = parser.parse_args(argv)
     try:
-        facts = collect(arguments.worker_python, arguments.sysfs_root)
+        facts = collect(arguments.worker_python, arguments.sysfs_root, arguments.home)
     except EdgerigError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

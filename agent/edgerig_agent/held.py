@@ -19,6 +19,7 @@ from edgerig.v1.agent_service_pb2 import (
     COMMIT_OUTCOME_SUPERSEDED,
     HELD_STATE_ACCEPTED,
     HELD_STATE_FINISHED,
+    HELD_STATE_REBOOTING,
     HELD_STATE_RUNNING,
     HELD_STATE_STARTING,
     VERDICT_ALREADY_HAVE,
@@ -31,12 +32,15 @@ from edgerig_agent.spool import RowState
 
 # An attempt process that ends this often before it begins will not begin.
 MAX_SPAWNS = 3
+# A device that is restarted this often for an attempt and still is not in its mode will not be.
+MAX_REBOOTS = 2
 
 
 class Action(Enum):
     """The next step for one held attempt."""
 
     SPAWN = "spawn"  # never ran: confirm the lease, fetch what it needs, start it
+    REBOOT = "reboot"  # never ran, and its power mode takes a restart: announce it, have it done
     ADOPT = "adopt"  # runs: watch it until it ends
     STOP = "stop"  # runs and must not: end it, then decide again
     BURY = "bury"  # ran and died: have its result written, then decide again
@@ -56,6 +60,8 @@ class Observed:
     manifest: bool
     spawn_count: int
     verdict: int | None
+    # Of another boot than the row: a restart, declared or not, lies between.
+    rebooted: bool = False
 
 
 def decide(seen: Observed) -> Action:
@@ -86,6 +92,8 @@ def _never_ran(seen: Observed) -> Action:
     if seen.verdict != VERDICT_CONTINUE:
         # Cancelled, or no longer known as leased: nothing ran, so nothing is lost.
         return Action.DELETE
+    if seen.state == "rebooting" and not seen.rebooted:
+        return Action.REBOOT
     return Action.GIVE_UP if seen.spawn_count >= MAX_SPAWNS else Action.SPAWN
 
 
@@ -97,6 +105,9 @@ def reported_state(seen: Observed) -> HeldState:
         return HELD_STATE_FINISHED
     if seen.began:
         return HELD_STATE_RUNNING
+    if seen.state == "rebooting":
+        # After the restart it is what it was before: accepted, and nothing has run.
+        return HELD_STATE_ACCEPTED if seen.rebooted else HELD_STATE_REBOOTING
     return HELD_STATE_ACCEPTED if seen.state == "accepted" else HELD_STATE_STARTING
 
 

@@ -66,16 +66,19 @@ class Programs:
     facts: tuple[str, ...]
     # The home and the controller's address are appended; empty = certificates are not renewed.
     renew: tuple[str, ...] = ()
+    # An attempt folder is appended, and --go; empty = no trial has the device restarted.
+    restart: tuple[str, ...] = ()
 
 
-def programs(worker_python: str) -> Programs:
-    """Returns the commands of this installation."""
+def programs(worker_python: str, home: Path) -> Programs:
+    """Returns the commands of this installation, for the agent of a home."""
     module = (sys.executable, "-m")
     return Programs(
         attempt=(*module, "edgerig_agent.attempt", "--worker-python", worker_python),
         bury=(*module, "edgerig_agent.attempt", "--bury"),
-        facts=(*module, "edgerig_agent.device", "--worker-python", worker_python),
+        facts=(*module, "edgerig_agent.device", "--worker-python", worker_python, "--home", str(home)),
         renew=(*module, "edgerig_agent.renew"),
+        restart=(*module, "edgerig_agent.protocol.restart"),
     )
 
 
@@ -117,6 +120,7 @@ class Runner:
             manifest=folder.has_manifest(),
             spawn_count=row.spawn_count,
             verdict=verdict,
+            rebooted=row.boot_id not in ("", self.boot_id),
         )
 
     def spawn(self, row: HeldRow) -> None:
@@ -271,6 +275,22 @@ class Runner:
         if folder.has_manifest():
             self._spool.finished(folder.attempt_id)
         _log.warning("attempt %s was found without its row and is taken up again", folder.attempt_id)
+
+    async def run_restart(self, folder: AttemptFolder, *, go: bool, timeout_s: float) -> Finished:
+        """Asks whether a trial takes a restart of the device; with `go` also has it restarted.
+
+        Raises:
+            DeviceError: the program cannot be run.
+        """
+        if not self._programs.restart:
+            return Finished(0, '{"needs_restart": false, "mode": "", "problem": ""}', "")
+        command = (*self._programs.restart, str(folder.path), *(("--go",) if go else ()))
+        try:
+            return await self._machine.run_command(command, scratch=folder.path, timeout_s=timeout_s)
+        except OSError as error:
+            raise DeviceError(
+                f"{command[0]} cannot be started: {error}", hint=f"ls -l {command[0]}"
+            ) from error
 
     def _process(self, row: HeldRow, folder: AttemptFolder) -> ProcessRef | None:
         """Names the process of an attempt; None when it is unknown or of another boot."""

@@ -17,7 +17,8 @@ from typing import Literal
 
 from edgerig.errors import BugError, StorageError
 
-RowState = Literal["accepted", "starting", "running", "finished"]
+# rebooting: nothing has run, and the device is to be restarted, or was, before something does.
+RowState = Literal["accepted", "rebooting", "starting", "running", "finished"]
 
 # One entry per schema version; entry N brings a spool of version N to N + 1.
 _UPGRADES: tuple[tuple[str, ...], ...] = (
@@ -36,18 +37,43 @@ _UPGRADES: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
         "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     ),
+    # A state more; SQLite changes no CHECK, so the table is made anew.
+    (
+        """CREATE TABLE attempt_new (
+            attempt_id TEXT PRIMARY KEY,
+            epoch INTEGER NOT NULL,
+            state TEXT NOT NULL
+                CHECK (state IN ('accepted', 'rebooting', 'starting', 'running', 'finished')),
+            trial_digest TEXT NOT NULL,
+            boot_id TEXT NOT NULL DEFAULT '',
+            pid INTEGER NOT NULL DEFAULT 0,
+            start_ticks INTEGER NOT NULL DEFAULT 0,
+            spawn_count INTEGER NOT NULL DEFAULT 0,
+            accepted_unix_s REAL NOT NULL,
+            changed_unix_s REAL NOT NULL,
+            reboot_count INTEGER NOT NULL DEFAULT 0
+        ) WITHOUT ROWID""",
+        """INSERT INTO attempt_new
+            SELECT attempt_id, epoch, state, trial_digest, boot_id, pid, start_ticks, spawn_count,
+                accepted_unix_s, changed_unix_s, 0 FROM attempt""",
+        "DROP TABLE attempt",
+        "ALTER TABLE attempt_new RENAME TO attempt",
+    ),
 )
 SCHEMA_VERSION = len(_UPGRADES)
 
 _COLUMNS = (
     "attempt_id, epoch, state, trial_digest, boot_id, pid, start_ticks, spawn_count, "
-    "accepted_unix_s, changed_unix_s"
+    "accepted_unix_s, changed_unix_s, reboot_count"
 )
 
 
 @dataclass(frozen=True)
 class HeldRow:
-    """One attempt on this device. `boot_id` is '' before `starting`, `pid` 0 before `running`."""
+    """One attempt on this device.
+
+    `boot_id` is '' before `rebooting` and `starting`, `pid` 0 before `running`.
+    """
 
     attempt_id: str
     epoch: int
@@ -59,6 +85,8 @@ class HeldRow:
     spawn_count: int
     accepted_unix_s: float
     changed_unix_s: float
+    # Declared restarts that were ordered for it.
+    reboot_count: int = 0
 
 
 class Spool:
@@ -100,6 +128,19 @@ class Spool:
             "INSERT INTO attempt (attempt_id, epoch, state, trial_digest, accepted_unix_s, changed_unix_s) "
             "VALUES (?, ?, ?, ?, ?, ?)",
             (attempt_id, epoch, state, trial_digest, now, now),
+        )
+
+    def accepted(self, attempt_id: str) -> None:
+        """Takes back that the device is to be restarted for it."""
+        self._change("accepted", "state = 'accepted', boot_id = ''", (), attempt_id)
+
+    def rebooting(self, attempt_id: str, boot_id: str) -> None:
+        """Notes that this boot is to end for the attempt, before anything is told or done."""
+        self._change(
+            "rebooting",
+            "state = 'rebooting', boot_id = ?, reboot_count = reboot_count + 1",
+            (boot_id,),
+            attempt_id,
         )
 
     def starting(self, attempt_id: str, boot_id: str) -> None:

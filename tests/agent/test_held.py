@@ -18,14 +18,15 @@ VERDICTS = (
     wire.VERDICT_DISCARD,
 )
 ALL = [
-    Observed(state, alive, began, manifest, spawn_count, verdict)
-    for state, alive, began, manifest, spawn_count, verdict in itertools.product(
-        ("accepted", "starting", "running", "finished"),
+    Observed(state, alive, began, manifest, spawn_count, verdict, rebooted)
+    for state, alive, began, manifest, spawn_count, verdict, rebooted in itertools.product(
+        ("accepted", "rebooting", "starting", "running", "finished"),
         (False, True),
         (False, True),
         (False, True),
         (0, MAX_SPAWNS),
         VERDICTS,
+        (False, True),
     )
 ]
 
@@ -34,6 +35,18 @@ def test_what_lives_or_has_begun_is_never_started_again() -> None:
     for seen in ALL:
         if decide(seen) is Action.SPAWN:
             assert not (seen.alive or seen.began or seen.manifest), seen
+
+
+def test_a_device_is_restarted_only_for_what_has_not_run_and_on_the_controllers_word() -> None:
+    for seen in ALL:
+        if decide(seen) is Action.REBOOT:
+            assert not (seen.alive or seen.began or seen.manifest or seen.rebooted), seen
+            assert (seen.state, seen.verdict) == ("rebooting", wire.VERDICT_CONTINUE), seen
+
+
+def test_after_the_restart_the_attempt_goes_on() -> None:
+    seen = Observed("rebooting", False, False, False, 0, wire.VERDICT_CONTINUE, rebooted=True)
+    assert decide(seen) is Action.SPAWN
 
 
 def test_nothing_is_started_without_the_controllers_word() -> None:
@@ -97,6 +110,8 @@ def test_a_finished_row_that_lost_its_files_is_buried_and_not_run() -> None:
     ("seen", "state"),
     [
         (Observed("accepted", False, False, False, 0, None), wire.HELD_STATE_ACCEPTED),
+        (Observed("rebooting", False, False, False, 0, None), wire.HELD_STATE_REBOOTING),
+        (Observed("rebooting", False, False, False, 0, None, rebooted=True), wire.HELD_STATE_ACCEPTED),
         (Observed("starting", False, False, False, 1, None), wire.HELD_STATE_STARTING),
         (Observed("starting", True, False, False, 1, None), wire.HELD_STATE_RUNNING),
         (Observed("running", True, True, False, 1, None), wire.HELD_STATE_RUNNING),

@@ -7,6 +7,7 @@ to hang, to refuse or to be killed. Each of them notes its calls in `calls`.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.fakes.sysfs_tree import write
 POLICIES = ("policy0", "policy4")
 MODES = {0: ("MAXN", 1510400), 1: ("15W", 1190400), 2: ("7W", 729600)}
 LOWEST_KHZ = 115200
+# To it and from it only through a restart, as where a mode changes the processors that are online.
 REBOOT_MODE = 2
 
 _NVPMODEL = """#!{python}
@@ -58,6 +60,11 @@ def make_programs(folder: Path, root: Path) -> Path:
     return folder
 
 
+def use_programs(folder: Path) -> None:
+    """Puts the programs first on PATH, for this process and those it starts."""
+    os.environ["PATH"] = f"{folder}:{os.environ['PATH']}"
+
+
 def calls(root: Path) -> list[list[str]]:
     """Returns the calls of the programs, in order."""
     path = root / "calls"
@@ -72,15 +79,25 @@ def settings(root: Path) -> dict[str, str]:
 
 
 def nvpmodel(root_text: str, arguments: list[str]) -> None:
-    """Sets a mode, as `nvpmodel -m N` does; one of the modes asks for a restart and changes nothing."""
+    """Sets a mode, as `nvpmodel -m N` does; where that takes a restart it asks, and needs a yes.
+
+    Its words are those of L4T 36. The device that goes down is the file `restarts`, a line for each.
+    """
     root = Path(root_text)
     _note(root, ["nvpmodel", *arguments])
     number = int(arguments[arguments.index("-m") + 1])
-    if number == REBOOT_MODE:
-        print("NVPM WARN: Reboot required for changing to this power mode: 2")
+    now = int((root / "var/lib/nvpmodel/status").read_text().split()[0].removeprefix("pmode:"))
+    if number != now and REBOOT_MODE in (number, now):
+        print("NVPM WARN: Golden image context is already created")
+        print(f"NVPM WARN: Reboot required for changing to this power mode: {number}")
         print("NVPM WARN: DO YOU WANT TO REBOOT NOW? enter YES/yes to confirm:")
         if sys.stdin.readline().strip().lower() != "yes":
-            return
+            print("NVPM ERROR: bad input!", file=sys.stderr)
+            print("NVPM ERROR: optMask is 1, no request for power mode", file=sys.stderr)
+            sys.exit(1)
+        print("NVPM WARN: rebooting")
+        with (root / "restarts").open("a") as file:
+            file.write(f"{number}\n")
     _set_mode(root, number)
 
 

@@ -91,10 +91,10 @@ def _expired_means_free() -> Iterator[None]:
             return Answer(closed, "discard", "expired", "requeue")
         return answer
 
-    def forgetful(lease: Lease, device_id: str, epoch: int, state: Any, now: float, policy: Policy) -> Answer:
+    def forgetful(lease: Lease, *rest: Any, **named: Any) -> Answer:
         if lease.state == "cancelled":
             return Answer(lease, "discard", "the lease is over")
-        return original(lease, device_id, epoch, state, now, policy)
+        return original(lease, *rest, **named)
 
     original = leases.held
     with mock.patch.object(leases, "expire", hasty), mock.patch.object(leases, "held", forgetful):

@@ -4,7 +4,8 @@ Reads one JSON line {"root", "settings": {name: value}} from standard input, set
 what it names and answers with one JSON line; then waits. When its input ends,
 also because the attempt died, it puts everything back, answers once more and
 ends. Before each change it notes durably in STATE what was; after its own death
-`STATE --restore`, or the next run, puts that back.
+`STATE --restore`, or the next run, puts that back. The line {"root", "stay_in": MODE,
+"restart": true} instead sets a power mode for good, by a restart of the device where it takes one.
 
 A process in a session of its own, deaf to Ctrl-C, with nothing but the standard
 library: it may run through sudo while the agent does not. Then STATE must be
@@ -23,7 +24,16 @@ from pathlib import Path
 from typing import Any
 
 from edgerig_agent.protocol.record import RECORD
-from edgerig_agent.protocol.steps import LOST_AT_BOOT, ORDER, STEPS, Place, SettingError
+from edgerig_agent.protocol.steps import (
+    LOST_AT_BOOT,
+    ORDER,
+    POWER_MODE,
+    STEPS,
+    Place,
+    RestartNeededError,
+    SettingError,
+    stay_in,
+)
 
 LOCK = "settings.lock"
 # Another helper holds the lock: an attempt lives, and its settings are its own.
@@ -129,10 +139,20 @@ def _serve(state: Path, record: Record) -> int:
     line = sys.stdin.readline(_MAX_LINE_BYTES)
     try:
         request = json.loads(line)
-        applied = _apply(state, record, str(request["root"]), dict(request["settings"]))
+        if "stay_in" in request:
+            _check_root(str(request["root"]))
+            place = Place(str(request["root"]), state)
+            stay_in(place, str(request["stay_in"]), restart=bool(request.get("restart")))
+        applied = _apply(state, record, str(request["root"]), dict(request.get("settings", {})))
         _answer({"ok": True, "applied": applied})
     except (SettingError, OSError, ValueError, KeyError, TypeError) as error:
-        _answer({"ok": False, "problem": str(error), "hint": getattr(error, "hint", "")})
+        needs_restart = isinstance(error, RestartNeededError)
+        if needs_restart:
+            # The mode was not changed: to put it back would only have nvpmodel ask again.
+            for step in [step for step in record.steps if step["name"] == POWER_MODE]:
+                record.remove(step)
+        hint = getattr(error, "hint", "")
+        _answer({"ok": False, "problem": str(error), "hint": hint, "needs_restart": needs_restart})
     # The end of the input is the signal; whatever is said before it is passed over.
     while sys.stdin.readline(_MAX_LINE_BYTES):
         pass
@@ -145,8 +165,7 @@ def _apply(state: Path, record: Record, root: str, settings: dict[str, Any]) -> 
     unknown = set(settings) - set(STEPS)
     if unknown:
         raise SettingError(f"there is no setting {', '.join(sorted(unknown))}")
-    if "SUDO_UID" in os.environ and root != "/":
-        raise SettingError("with sudo only the device itself is set")
+    _check_root(root)
     place = Place(root, state)
     applied = []
     for name in ORDER:
@@ -157,6 +176,11 @@ def _apply(state: Path, record: Record, root: str, settings: dict[str, Any]) -> 
             step, asked = STEPS[name], settings[name]
             applied.append({"name": name, "before": step.words(before), "during": step.asked_words(asked)})
     return applied
+
+
+def _check_root(root: str) -> None:
+    if "SUDO_UID" in os.environ and root != "/":
+        raise SettingError("with sudo only the device itself is set")
 
 
 def _lock(state: Path) -> int | None:

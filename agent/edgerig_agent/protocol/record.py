@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 RECORD = "settings_before.json"
+# Where it is noted that the device was restarted into a mode that is not its usual one.
+RESTART_RECORD = "restart_mode.json"
 # Of a helper that runs through sudo: only root may write there.
 SHARED_STATE = Path("/var/lib/edgerig")
 

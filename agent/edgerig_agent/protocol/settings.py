@@ -161,6 +161,18 @@ def hold(settings: DeviceSettings, home: Path, root: str) -> HeldSettings | None
     raise DeviceError(problem, hint=str(answer.get("hint", "")))
 
 
+def ask_once(request: dict[str, Any], home: Path) -> dict[str, Any]:
+    """Asks the helper for one thing, ends it, and returns its answer. Raises DeviceError without one."""
+    helper = _Helper(_command(home))
+    try:
+        answer = helper.ask(request)
+    except DeviceError:
+        helper.kill()
+        raise
+    HeldSettings(helper, home, ()).put_back()
+    return answer
+
+
 def restore_stale(home: Path) -> str:
     """Puts back what an attempt left that died together with its helper; returns what could not be.
 

@@ -29,6 +29,8 @@ ORDER = (POWER_MODE, CPU_GOVERNOR, JETSON_CLOCKS, GPU_CLOCKS)
 LOST_AT_BOOT = frozenset({CPU_GOVERNOR, JETSON_CLOCKS, GPU_CLOCKS})
 
 _PROGRAM_S = 60.0
+# What nvpmodel says before it asks whether to restart now.
+_RESTART_ASKED = b"Reboot required"
 _MAX_CLOCK_MHZ = 10_000
 
 
@@ -38,6 +40,10 @@ class SettingError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class RestartNeededError(SettingError):
+    """The device takes the setting only with a restart."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +98,42 @@ def _set_power(place: Place, asked: str) -> None:
     if mode.kind == PLATFORM:
         _write(f"{place.root.rstrip('/')}/sys/firmware/acpi/platform_profile", wanted)
     else:
-        # Some changes need a restart; nvpmodel asks, hears nothing and leaves the mode as it is.
-        _run(["nvpmodel", "-m", str(mode.modes[wanted])])
+        _set_nvpmodel(mode.modes[wanted], wanted)
     now = read_power_mode(place.root).name
     if now != wanted:
         raise SettingError(
             f"the power mode is still {now} after it was set to {wanted}; it may need a restart",
             f"sudo nvpmodel -m {mode.modes[wanted]}" if mode.kind == NVPMODEL else "dmesg | tail",
         )
+
+
+def _set_nvpmodel(number: int, name: str) -> None:
+    """Sets a mode that holds at once; asked for a restart, nvpmodel gets no answer and changes nothing."""
+    command = ["nvpmodel", "-m", str(number)]
+    ended = _ended(command)
+    if _RESTART_ASKED in ended.stdout + ended.stderr:
+        raise RestartNeededError(
+            f"the power mode {name} needs a restart of the device", f"sudo {' '.join(command)}"
+        )
+    _check_exit(command, ended)
+
+
+def stay_in(place: Place, asked: str, *, restart: bool) -> None:
+    """Sets a power mode that is not put back; with `restart` nvpmodel, which asks for one, is told yes.
+
+    Returns before the device goes down.
+
+    Raises:
+        RestartNeededError: the mode needs a restart and none is wanted.
+        SettingError: there is no such mode, or nvpmodel refuses.
+    """
+    mode = read_power_mode(place.root)
+    wanted = mode.find(asked)
+    if mode.kind != NVPMODEL or wanted is None or not restart:
+        _set_power(place, asked)
+        return
+    command = ["nvpmodel", "-m", str(mode.modes[wanted])]
+    _check_exit(command, _ended(command, b"yes\n"))
 
 
 def _power_back(place: Place, before: Any) -> None:
@@ -202,14 +236,20 @@ STEPS: dict[str, Step] = {
 
 
 def _run(command: list[str]) -> None:
+    _check_exit(command, _ended(command))
+
+
+def _ended(command: list[str], told: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Runs a program to its end; it reads `told` and then the end of its input."""
     try:
-        ended = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROGRAM_S, check=False
-        )
+        return subprocess.run(command, input=told, capture_output=True, timeout=_PROGRAM_S, check=False)
     except FileNotFoundError as error:
         raise SettingError(f"{command[0]} is not on this device", f"which {command[0]}") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise SettingError(f"{' '.join(command)} did not end well: {error}", " ".join(command)) from error
+
+
+def _check_exit(command: list[str], ended: subprocess.CompletedProcess[bytes]) -> None:
     if ended.returncode != 0:
         said = (ended.stderr or ended.stdout).decode("utf-8", "replace").strip().splitlines()[-1:]
         reason = said[0][:300] if said else "it gave no reason"

@@ -6,6 +6,9 @@
        ▼                   ▼             │     ▼              │      │
     cancelled           unknown ─────────┴── unknown ──lost_after──▶ lost
 
+A device that is restarted for the power mode of a trial says so before. Its lease
+stays accepted until it is expected back, and is lost when it is not.
+
 An expired lease is not given to another device: nobody knows whether the old
 one still works. It waits as `unknown` until the device says, or until it is
 `lost`. Results of unknown and lost attempts are welcome whenever they come.
@@ -28,14 +31,16 @@ TTL_S = 90.0
 # what an attempt may be silent beyond its own budget.
 QUIET_MARGIN_S = 1500.0
 LOST_MARGIN_S = 600.0
+# Longest absence that a device may announce before it is restarted.
+REBOOT_MOST_S = 3600.0
 
 # States in which a device counts as taken.
 OPEN: frozenset[AttemptState] = frozenset({"offered", "accepted", "running", "unknown"})
 
-HeldState = Literal["accepted", "starting", "running", "finished"]
+HeldState = Literal["accepted", "rebooting", "starting", "running", "finished"]
 Verdict = Literal["continue", "cancel", "send", "already_have", "discard"]
-# What becomes of the trial: back into the queue, an agent_lost result, or cancelled.
-TrialFate = Literal["keep", "requeue", "record_lost", "cancel"]
+# What becomes of the trial: back into the queue, an agent_lost or reboot_failed result, or cancelled.
+TrialFate = Literal["keep", "requeue", "record_lost", "record_overdue", "cancel"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,14 @@ class Lease:
     deadline_unix_s: float | None = None
     quiet_until_unix_s: float | None = None
     cancel_reason: str = ""
+
+    @property
+    def is_rebooting(self) -> bool:
+        """Tells whether the device said that it is restarted before the attempt begins.
+
+        Only such a lease is quiet without having begun.
+        """
+        return self.state == "accepted" and not self.began and self.quiet_until_unix_s is not None
 
 
 @dataclass(frozen=True)
@@ -150,6 +163,10 @@ def expire(lease: Lease, now_unix_s: float, policy: Policy) -> Answer:
     if lease.state == "offered":
         closed = replace(lease, state="cancelled", deadline_unix_s=None)
         return Answer(closed, "discard", "the offer was not accepted", _unless_cancelled(lease, "requeue"))
+    if lease.is_rebooting:
+        overdue = replace(lease, state="lost", deadline_unix_s=None)
+        reason = "it did not come back in time from the restart that the trial's power mode takes"
+        return Answer(overdue, "continue", reason, _unless_cancelled(lease, "record_overdue"))
     if lease.state in ("accepted", "running"):
         assert lease.deadline_unix_s is not None
         # Counted from the deadline, not from now: a controller that was off
@@ -161,9 +178,19 @@ def expire(lease: Lease, now_unix_s: float, policy: Policy) -> Answer:
 
 
 def held(
-    lease: Lease, device_id: str, epoch: int, state: HeldState, now_unix_s: float, policy: Policy
+    lease: Lease,
+    device_id: str,
+    epoch: int,
+    state: HeldState,
+    now_unix_s: float,
+    policy: Policy,
+    *,
+    back_s: float = 0.0,
 ) -> Answer:
-    """Answers what the agent shall do with an attempt that it reports in Sync."""
+    """Answers what the agent shall do with an attempt that it reports in Sync.
+
+    `back_s`: with `rebooting`, by when the device says that it is back.
+    """
     if refusal := _stranger(lease, device_id, epoch):
         return refusal
     if lease.state == "committed":
@@ -179,7 +206,16 @@ def held(
         return Answer(lease, "continue")
     if state == "running" or lease.began:
         return Answer(_running(lease, lease.quiet_until_unix_s, now_unix_s, policy), "continue")
-    back = replace(lease, state="accepted", deadline_unix_s=now_unix_s + policy.ttl_s)
+    silent_until = None
+    if state == "rebooting":
+        wanted_s = back_s if math.isfinite(back_s) else 0.0
+        silent_until = now_unix_s + min(max(wanted_s, 0.0), REBOOT_MOST_S)
+    back = replace(
+        lease,
+        state="accepted",
+        deadline_unix_s=(silent_until or now_unix_s) + policy.ttl_s,
+        quiet_until_unix_s=silent_until,
+    )
     return Answer(back, "continue")
 
 

@@ -2,9 +2,12 @@
 
 Trials of one study run in blocks of (repeat, seed), each holding every cell
 once in a random order, so that warming up, ageing and other slow changes of a
-device do not fall on one method. The order is a keyed hash: it is drawn once
-per study, the same on every machine, and does not change when trials are
-taken out or put back. Knows nothing of leases or of the database.
+device do not fall on one method. Inside a block the cells of one power mode stand
+together, because a change of mode takes a new idle temperature or a restart; the
+modes follow each other in a random order that begins where the block before
+ended. The order is a keyed hash: it is drawn once per study, the same on every
+machine, and does not change when trials are taken out or put back. Knows
+nothing of leases or of the database.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ class Slot:
     cell_index: int
     seed: int
     repeat: int
+    # Empty = as the device is.
+    power_mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,37 @@ def run_order(study_digest: str, slots: Sequence[Slot]) -> list[int]:
     seed_rank: dict[int, int] = {}
     for slot in slots:
         seed_rank.setdefault(slot.seed, len(seed_rank))
+    mode_rank = _mode_ranks(study_digest, slots, seed_rank)
 
-    def key(index: int) -> tuple[int, int, bytes, int]:
+    def key(index: int) -> tuple[int, int, int, bytes, int]:
         slot = slots[index]
-        return slot.repeat, seed_rank[slot.seed], _draw(study_digest, slot), index
+        block = slot.repeat, seed_rank[slot.seed]
+        return *block, mode_rank[block][slot.power_mode], _draw(study_digest, slot), index
 
     positions = [0] * len(slots)
     for position, index in enumerate(sorted(range(len(slots)), key=key)):
         positions[index] = position
     return positions
+
+
+def _mode_ranks(
+    study_digest: str, slots: Sequence[Slot], seed_rank: Mapping[int, int]
+) -> dict[tuple[int, int], dict[str, int]]:
+    """Draws the order of the power modes of each block."""
+    modes: dict[tuple[int, int], dict[str, bytes]] = {}
+    for slot in slots:
+        text = f"{study_digest}/{slot.repeat}/{slot.seed}/power mode {slot.power_mode}"
+        drawn = modes.setdefault((slot.repeat, seed_rank[slot.seed]), {})
+        if slot.power_mode not in drawn:
+            drawn[slot.power_mode] = hashlib.sha256(text.encode()).digest()
+    ranks: dict[tuple[int, int], dict[str, int]] = {}
+    last = None
+    for block in sorted(modes):
+        drawn = modes[block]
+        order = sorted(drawn, key=lambda mode: (mode != last, drawn[mode]))
+        ranks[block] = {mode: rank for rank, mode in enumerate(order)}
+        last = order[-1]
+    return ranks
 
 
 def matches(

@@ -44,6 +44,7 @@ _RESULT_JSON_MAX_BYTES = 4 * 1024 * 1024
 
 _HELD: dict[int, HeldState] = {
     pb.HELD_STATE_ACCEPTED: "accepted",
+    pb.HELD_STATE_REBOOTING: "rebooting",
     pb.HELD_STATE_STARTING: "starting",
     pb.HELD_STATE_RUNNING: "running",
     pb.HELD_STATE_FINISHED: "finished",
@@ -363,7 +364,8 @@ def _held(item: pb.HeldAttempt) -> Held:
     state = _HELD.get(item.state)
     if state is None:
         raise ProtocolError(f"Attempt {item.attempt_id[:80]!r} is held in the unknown state {item.state}.")
-    return Held(checks.check_name(item.attempt_id, "attempt_id"), item.epoch, state)
+    back_s = checks.check_seconds(item.back_s, "back_s")
+    return Held(checks.check_name(item.attempt_id, "attempt_id"), item.epoch, state, back_s)
 
 
 def _verdict(order: Order) -> pb.HeldVerdict:

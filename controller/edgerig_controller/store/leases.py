@@ -39,6 +39,8 @@ class Held:
     attempt_id: str
     epoch: int
     state: HeldState
+    # With `rebooting`: seconds by which the device is expected back.
+    back_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -285,8 +287,10 @@ def _decide(
     if trial.epoch != row.epoch or trial.state != "leased":
         return False
     again = retry_of(session, trial).again("agent_lost", trial.ran_count)
-    if answer.trial == "record_lost" and not again:
-        _record_lost(session, row, trial, answer.reason, now_unix_s)
+    if answer.trial == "record_overdue":
+        _record_lost(session, row, trial, "reboot_failed", answer.reason, now_unix_s)
+    elif answer.trial == "record_lost" and not again:
+        _record_lost(session, row, trial, "agent_lost", answer.reason, now_unix_s)
     else:
         release_trial(session, trial)
     settle(session, trial.study_id, now_unix_s)
@@ -294,14 +298,19 @@ def _decide(
 
 
 def _record_lost(
-    session: Session, row: tables.Attempt, trial: tables.Trial, reason: str, now_unix_s: float
+    session: Session,
+    row: tables.Attempt,
+    trial: tables.Trial,
+    failure_class: str,
+    reason: str,
+    now_unix_s: float,
 ) -> None:
     values = written_result(
         row.attempt_id,
         trial.trial_id,
         trial.digest,
         kind="lost",
-        failure_class="agent_lost",
+        failure_class=failure_class,
         message=f"device {row.device_id}: {reason}",
         now_unix_s=now_unix_s,
         boot_id=row.boot_id,
@@ -317,7 +326,7 @@ def _order(
     row = find(session, item.attempt_id)
     if row is None or row.trial_id is None:
         return Order(item.attempt_id, "discard", "the attempt is unknown here")
-    answer = leases.held(load(row), device_id, item.epoch, item.state, now_unix_s, policy)
+    answer = leases.held(load(row), device_id, item.epoch, item.state, now_unix_s, policy, back_s=item.back_s)
     apply(session, row, answer, now_unix_s=now_unix_s, touched=touched)
     return Order(item.attempt_id, answer.verdict, answer.reason)
 

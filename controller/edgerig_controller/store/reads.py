@@ -272,7 +272,11 @@ def _primary_result() -> Any:
 
 
 def _was_execution() -> Any:
-    return or_(tables.Attempt.began, tables.Attempt.state.in_(OPEN), tables.Attempt.state == "committed")
+    # A device that did not come back from a restart answers its trial without having begun it.
+    answers = tables.Trial.canonical_attempt_id == tables.Attempt.attempt_id
+    return or_(
+        tables.Attempt.began, tables.Attempt.state.in_(OPEN), tables.Attempt.state == "committed", answers
+    )
 
 
 def _attempt_row(trial: tables.Trial, attempt: tables.Attempt, result: tables.Result | None) -> AttemptRow:

@@ -35,6 +35,7 @@ DIED = frozenset(
         "killed",
         "agent_lost",
         "rebooted",
+        "reboot_failed",
         "precondition",
         "unknown",
         "not_installed",
@@ -270,7 +271,10 @@ def _insert_trials(
     reused: dict[str, str],
     unfit: dict[int, str],
 ) -> None:
-    slots = [Slot(item.cell_index, item.trial.seed, item.trial.repeat) for item in prepared.trials]
+    slots = [
+        Slot(item.cell_index, item.trial.seed, item.trial.repeat, item.trial.settings.power_mode)
+        for item in prepared.trials
+    ]
     positions = run_order(prepared.digest, slots)
     rows = []
     for index, planned in enumerate(prepared.trials):

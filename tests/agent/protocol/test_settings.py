@@ -129,7 +129,7 @@ def test_what_is_as_asked_already_is_left_alone(root: Path, home: Path) -> None:
         (DeviceSettings(power_mode="900W"), "known are MAXN, 15W, 7W"),
         (DeviceSettings(cpu_governor="turbo"), "known are performance, schedutil, powersave"),
         (DeviceSettings(power_mode="15W", gpu_clock_mhz=99_999), "no clock of a GPU"),
-        (DeviceSettings(cpu_governor="powersave", power_mode="7W"), "may need a restart"),
+        (DeviceSettings(cpu_governor="powersave", power_mode="7W"), "the power mode 7W needs a restart"),
     ],
 )
 def test_what_cannot_be_set_is_refused_with_the_reason_and_all_is_as_before(

@@ -160,7 +160,7 @@ def test_a_trial_runs_again_by_itself_only_when_the_policy_says_so() -> None:
     assert not Retry(2, lost).again("timeout", 1)
 
 
-HELD: list[HeldState] = ["accepted", "starting", "running", "finished"]
+HELD: list[HeldState] = ["accepted", "rebooting", "starting", "running", "finished"]
 EVENTS = st.one_of(
     st.tuples(st.just("accept")),
     st.tuples(st.just("start"), st.floats(allow_nan=True, allow_infinity=True)),
@@ -194,7 +194,7 @@ def step(lease: Lease, event: tuple[object, ...], now: float) -> Answer:
     if kind == "expire":
         return leases.expire(lease, now, POLICY)
     if kind == "held":
-        return leases.held(lease, "orin", 3, event[1], now, POLICY)  # type: ignore[arg-type]
+        return leases.held(lease, "orin", 3, event[1], now, POLICY, back_s=300.0)  # type: ignore[arg-type]
     if kind == "gone":
         return leases.gone(lease)
     if kind == "cancel":
@@ -237,3 +237,39 @@ def test_time_alone_ends_every_lease(steps: list[tuple[float, tuple[object, ...]
         if lease.deadline_unix_s is not None:
             lease = leases.expire(lease, lease.deadline_unix_s, POLICY).lease
     assert lease.state not in OPEN
+
+
+def rebooting(back_s: float = 900.0) -> Lease:
+    return leases.held(accepted(), "orin", 3, "rebooting", T0, POLICY, back_s=back_s).lease
+
+
+def test_a_device_that_announced_its_restart_is_waited_for() -> None:
+    lease = rebooting()
+    assert (lease.state, lease.is_rebooting, lease.deadline_unix_s) == ("accepted", True, T0 + 900 + 90)
+    assert leases.expire(lease, T0 + 900, POLICY).lease == lease
+
+
+def test_back_from_its_restart_the_lease_is_as_before() -> None:
+    answer = leases.held(rebooting(), "orin", 3, "accepted", T0 + 200, POLICY)
+    assert answer.verdict == "continue"
+    assert (answer.lease.is_rebooting, answer.lease.deadline_unix_s) == (False, T0 + 200 + 90)
+    assert leases.accept(answer.lease, "orin", 3, T0 + 201, POLICY).verdict == "continue"
+
+
+def test_a_device_that_does_not_come_back_is_a_failure_of_its_own_and_no_other_device_tries() -> None:
+    answer = leases.expire(rebooting(), T0 + 900 + 90, POLICY)
+    assert (answer.lease.state, answer.trial) == ("lost", "record_overdue")
+    # Back too late: nothing has run there, and nothing will.
+    assert leases.accept(answer.lease, "orin", 3, T0 + 2000, POLICY).verdict == "discard"
+
+
+def test_a_cancelled_trial_is_not_restarted_for() -> None:
+    withdrawn = leases.cancel(accepted(), "enough").lease
+    assert leases.held(withdrawn, "orin", 3, "rebooting", T0, POLICY, back_s=900).verdict == "cancel"
+
+
+@pytest.mark.parametrize("back_s", [1e9, math.inf, math.nan, -1.0])
+def test_an_absence_has_its_limit(back_s: float) -> None:
+    deadline = rebooting(back_s).deadline_unix_s
+    assert deadline is not None
+    assert T0 + 90 <= deadline <= T0 + leases.REBOOT_MOST_S + 90

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from itertools import product
 
 import pytest
@@ -50,6 +52,45 @@ def test_the_order_is_the_studys_own_and_always_the_same() -> None:
 @given(st.lists(st.builds(Slot, st.integers(0, 5), st.integers(0, 3), st.integers(1, 3)), max_size=40))
 def test_positions_are_a_permutation(slots: list[Slot]) -> None:
     assert sorted(run_order("d", slots)) == list(range(len(slots)))
+
+
+def with_modes(modes: Sequence[str], *, blocks: int = 6, cells: int = 4) -> list[Slot]:
+    return [
+        Slot(index, seed, 1, mode)
+        for seed in range(blocks)
+        for index, mode in enumerate(mode for mode in modes for _ in range(cells))
+    ]
+
+
+def modes_in_order(digest: str, slots: Sequence[Slot]) -> list[str]:
+    positions = run_order(digest, slots)
+    return [slots[index].power_mode for index in sorted(range(len(slots)), key=positions.__getitem__)]
+
+
+def changes(modes: Sequence[str]) -> int:
+    return sum(one != other for one, other in itertools.pairwise(modes))
+
+
+@pytest.mark.parametrize(("modes", "blocks"), [(("MAXN", "15W"), 6), (("MAXN", "15W", "7W"), 5), (("",), 4)])
+def test_power_modes_change_as_seldom_as_blocks_allow(modes: tuple[str, ...], blocks: int) -> None:
+    order = modes_in_order("d", with_modes(modes, blocks=blocks))
+    assert changes(order) == blocks * (len(modes) - 1)
+
+
+def test_the_order_of_modes_is_drawn_anew_and_so_is_that_of_their_cells() -> None:
+    slots = with_modes(("MAXN", "15W", "7W"), blocks=40)
+    order = modes_in_order("d", slots)
+    blocks = {tuple(dict.fromkeys(order[start : start + 12])) for start in range(0, len(order), 12)}
+    assert len(blocks) == 6
+    positions = run_order("d", slots)
+    orders = set()
+    for seed in range(40):
+        of_mode = [
+            index for index, slot in enumerate(slots) if (slot.seed, slot.power_mode) == (seed, "MAXN")
+        ]
+        ranked = sorted(of_mode, key=positions.__getitem__)
+        orders.add(tuple(slots[index].cell_index for index in ranked))
+    assert len(orders) > 12
 
 
 @pytest.mark.parametrize(

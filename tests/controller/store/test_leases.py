@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from edgerig_controller.store.leases import Expired, Held
 from edgerig_controller.store.repository import Repository
+from edgerig_controller.study.prepared import RetryRule
 from tests.controller.store.building import T0, add_device, create, finish, start, study, submission_of, take
 from tests.controller.store.conftest import Place
 
@@ -216,3 +219,27 @@ def test_leases_survive_the_controller(repository: Repository, place: Place) -> 
     assert finish(reopened, offer) == "canonical"
     assert reopened.find_study(study_id).state == "finished"
     reopened.close()
+
+
+def test_a_device_that_does_not_come_back_from_its_restart_fails_its_trial_with_a_class_of_its_own(
+    repository: Repository,
+) -> None:
+    study_id = create(repository, replace(study(cells=1, seeds=(1,)), retry=RetryRule(3, ("agent_lost",))))
+    offer = repository.sync("local", [], wants_work=True, now_unix_s=T0).offer
+    assert offer is not None
+    lease = offer.lease
+    repository.accept_lease("local", lease.attempt_id, lease.epoch, now_unix_s=T0)
+    held = [Held(lease.attempt_id, lease.epoch, "rebooting", back_s=600.0)]
+    assert repository.sync("local", held, wants_work=False, now_unix_s=T0).orders[0].verdict == "continue"
+    assert repository.expire_leases(now_unix_s=T0 + 600).touched == frozenset()
+    assert repository.expire_leases(now_unix_s=T0 + 700).touched == {study_id}
+    attempt = repository.attempts(study_id)[0]
+    assert (attempt.failure_class, attempt.canonical) == ("reboot_failed", True)
+    assert "did not come back in time" in attempt.failure_message
+    # Back after all: nothing has run, and the word is to leave it.
+    back = [Held(lease.attempt_id, lease.epoch, "accepted")]
+    assert (
+        repository.sync("local", back, wants_work=False, now_unix_s=T0 + 900).orders[0].verdict == "continue"
+    )
+    order = repository.accept_lease("local", lease.attempt_id, lease.epoch, now_unix_s=T0 + 900)
+    assert order.verdict == "discard"
