@@ -30,6 +30,13 @@ NUMBERS = {
     "base_process_bytes": 4e8,
     "bits_per_weight": 16,
     "count": 2,
+    "max_tokens": 512,
+    "teacher_parameters": 2e9,
+    "teacher_hidden": 4096,
+    "teacher_layers": 32,
+    "teacher_kv_heads": 8,
+    "teacher_head_dim": 128,
+    "teacher_intermediate": 14_336,
 }
 MODEL_METHODS = [kind for kind, entry in catalog.METHODS.items() if entry["needs_model"]]
 

@@ -40,6 +40,14 @@ class Parameter(_Part):
     summary: str = ""
 
 
+class Teacher(_Part):
+    """What a compression asks of the second model that it learns from."""
+
+    same_vocabulary: bool = False
+    # Why a cell whose teacher is another one cannot run.
+    reason: str = ""
+
+
 class Kind(_Part):
     """A method or compression."""
 
@@ -53,6 +61,8 @@ class Kind(_Part):
     trainable: str | None = None
     bits_per_weight: float | None = None
     trainable_base: bool = True
+    # None where no second model is learnt from.
+    teacher: Teacher | None = None
 
 
 class TaskFacts(_Part):

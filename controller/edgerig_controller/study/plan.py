@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,13 @@ from edgerig_controller.study.expand import CELLS, TRIALS, Expansion, Rule, expa
 from edgerig_controller.study.prepared import (
     Cell,
     DeviceSelector,
+    Exclusion,
     PlannedTrial,
     Prediction,
     PreparedStudy,
     RetryRule,
 )
-from edgerig_controller.study.sources import Resolved, Sources
+from edgerig_controller.study.sources import TEACHER, Resolved, Sources
 from edgerig_controller.study.spec import Study, TaskEntry
 from edgerig_controller.study.yaml_source import Document, read
 
@@ -90,7 +91,9 @@ def prepare(
         found += sources.look(study, known, document, faulty=hopeless, hub=not found)
     if study is None or crossing is None or found:
         raise StudyProblems(problems.in_order(found))
-    planner = _Planner(study, known, sources.publish(), device_memory_bytes, accelerator, durations)
+    resolved = sources.publish()
+    crossing = _without_strangers(crossing, resolved, known, document)
+    planner = _Planner(study, known, resolved, device_memory_bytes, accelerator, durations)
     return planner.prepared(text, crossing)
 
 
@@ -144,6 +147,35 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
     found += claims.check(study.claims, expansion.cells, metrics, catalog, document)
     found += canaries.check(study, expansion.cells, levels, document)
     return _Crossing(levels, expansion, found)
+
+
+def _without_strangers(
+    crossing: _Crossing, resolved: Resolved, catalog: Catalog, document: Document
+) -> _Crossing:
+    """Leaves out the cells whose teacher has another vocabulary, where the catalogue asks for one.
+
+    Raises:
+        StudyProblems: no cell is left.
+    """
+    cells: list[dict[str, Any]] = []
+    excluded: list[Exclusion] = []
+    for factors in crossing.expansion.cells:
+        wanted = catalog.compressions[factors["compression"]["kind"]].teacher
+        if (
+            wanted is not None
+            and wanted.same_vocabulary
+            and resolved.is_stranger(factors["model"], factors["compression"])
+        ):
+            excluded.append(Exclusion(factors, wanted.reason, "catalogue"))
+        else:
+            cells.append(factors)
+    if not cells:
+        place = document.place(("factors", "compression"))
+        raise StudyProblems([Problem(place, "every combination is excluded", excluded[0].reason)])
+    expansion = replace(
+        crossing.expansion, cells=tuple(cells), exclusions=(*crossing.expansion.exclusions, *excluded)
+    )
+    return replace(crossing, expansion=expansion)
 
 
 def _untrained(study: Study, catalog: Catalog) -> list[Rule]:
@@ -205,7 +237,8 @@ class _Planner:
         for index, (factors, label) in enumerate(zip(combinations, labels(combinations), strict=True)):
             model, task = self.resolved.models[factors["model"]], self.resolved.tasks[factors["task"]]
             encoder = self.resolved.encoder(factors["method"])
-            own = list(trials.of_cell(index, factors, self.study, model, task, encoder))
+            teacher = self.resolved.teacher(factors["compression"])
+            own = list(trials.of_cell(index, factors, self.study, model, task, encoder, teacher))
             # Neither task nor history is part of the memory formula.
             key = documents.digest([factors["model"], factors["method"], factors["compression"]])
             if key not in memory:
@@ -238,6 +271,7 @@ class _Planner:
             levels={"method": factors["method"], "compression": factors["compression"]},
             inference=self.study.inference,
             dtype=self.study.dtype,
+            teacher=self.resolved.teacher_facts.get(factors["compression"].get(TEACHER, "")),
         )
         stored = facts.stored_element_bytes if facts is not None else 4
         likely, least = predict.element_bytes(self.study.dtype, stored, self.accelerator)
@@ -274,7 +308,7 @@ class _Planner:
             study["canary_cell"] = canary
         study["resolved_models"] = {
             name: {"digest": model.digest, "revision": model.revision}
-            for name, model in {**self.resolved.models, **self.resolved.encoders}.items()
+            for name, model in self.resolved.all_models().items()
         }
         study["resolved_tasks"] = {
             name: documents.to_json(task) for name, task in self.resolved.tasks.items()

@@ -45,6 +45,8 @@ class Load:
     levels: Mapping[str, Mapping[str, Any]]
     inference: Inference
     dtype: str
+    # Of the model that a distillation learns from; None where there is none, or it is not known.
+    teacher: Facts | None = None
 
 
 def element_bytes(dtype: str, stored: int, accelerator: bool | None) -> tuple[int, int]:
@@ -71,6 +73,8 @@ def phases_bytes(load: Load, memory: Memory, bytes_of_element: int) -> dict[str,
     found: dict[str, float] = {}
     for phase, terms in memory.phases.items():
         if phase == "train" and not load.method.trains:
+            continue
+        if phase == "teach" and load.compression.teacher is None:
             continue
         names = _names(load, load.facts, memory, phase, bytes_of_element)
         applying = [
@@ -135,23 +139,21 @@ def _names(
     load: Load, facts: Facts, memory: Memory, phase: str, bytes_of_element: int
 ) -> dict[str, float | None]:
     """Collects the numbers that an expression of a phase may name."""
-    numbers = {
-        key: float(value)
-        for key, value in load.levels["method"].items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
-    shape: dict[str, float | None] = {**facts.config, "parameters": float(facts.parameter_count)}
+    # Where the compression itself trains, its phases have the numbers of its own training.
+    trains = phase in ("compress", "teach") and load.compression.teacher is not None
+    numbers = _numbers(load.levels["compression" if trains else "method"])
+    shape: dict[str, float | None] = {**_shape(facts), **_teacher(load.teacher)}
     trainable = load.method.trainable if load.method.trains else "0"
     lengths = (
         (numbers.get("batch"), numbers.get("max_tokens"))
-        if phase == "train"
+        if trains or phase == "train"
         else (float(load.inference.batch), float(load.inference.prompt_tokens))
     )
     bits = load.compression.bits_per_weight
     return {
         **numbers,
         **shape,
-        "trainable": None if trainable is None else evaluate(trainable, {**numbers, **shape}),
+        "trainable": None if trainable is None or trains else evaluate(trainable, {**numbers, **shape}),
         "element_bytes": float(bytes_of_element),
         "bits_per_weight": 8.0 * bytes_of_element if bits is None else bits,
         "base_process_bytes": memory.base_process_bytes,
@@ -159,6 +161,23 @@ def _names(
         "sequence": lengths[1],
         "new_tokens": float(load.inference.new_tokens),
     }
+
+
+def _numbers(level: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        key: float(value)
+        for key, value in level.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+
+
+def _shape(facts: Facts) -> dict[str, float | None]:
+    return {**facts.config, "parameters": float(facts.parameter_count)}
+
+
+def _teacher(facts: Facts | None) -> dict[str, float | None]:
+    """Returns the numbers of a second model under their names with `teacher_` before them."""
+    return {} if facts is None else {f"teacher_{name}": value for name, value in _shape(facts).items()}
 
 
 def evaluate(expression: str, names: Mapping[str, float | None]) -> float:

@@ -5,7 +5,7 @@ Knows the file's places and the sources of `data`; knows neither cells nor trial
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from edgerig.errors import EdgerigError, Problem
 from edgerig.v1.trial_pb2 import Model, Task
 from edgerig_controller.data import models as model_sources
 from edgerig_controller.data import tasks as task_sources
+from edgerig_controller.data import vocabulary
 from edgerig_controller.data.sink import BlobSink
 from edgerig_controller.study.catalog import Catalog
-from edgerig_controller.study.spec import Study, TaskEntry
+from edgerig_controller.study.spec import Choice, Study, TaskEntry
 from edgerig_controller.study.yaml_source import Document
 
 
@@ -29,6 +30,11 @@ class Resolved:
     tasks: Mapping[str, Task]
     # Sentence encoders of methods that retrieve by meaning.
     encoders: Mapping[str, Model] = field(default_factory=dict)
+    # Models that distillations learn from, and what the planner knows of them.
+    teachers: Mapping[str, Model] = field(default_factory=dict)
+    teacher_facts: Mapping[str, model_sources.Facts | None] = field(default_factory=dict)
+    # Digests of vocabularies by model, where a study has teachers and they are known.
+    vocabularies: Mapping[str, str] = field(default_factory=dict)
 
     def encoder(self, method: Mapping[str, Any]) -> Model | None:
         """Return the encoder of a level of the factor method, None for one that searches otherwise."""
@@ -36,10 +42,27 @@ class Resolved:
             return None
         return self.encoders.get(method.get("encoder", ""))
 
+    def teacher(self, compression: Mapping[str, Any]) -> Model | None:
+        """Return the teacher of a level of the factor compression, None for one that has none."""
+        return self.teachers.get(compression.get(TEACHER, ""))
+
+    def is_stranger(self, model: str, compression: Mapping[str, Any]) -> bool:
+        """Tell whether a level's teacher has another vocabulary than a model; False where it is not known."""
+        own, other = (self.vocabularies.get(name, "") for name in (model, compression.get(TEACHER, "")))
+        return bool(own and other) and own != other
+
+    def all_models(self) -> dict[str, Model]:
+        """Return every model that trials refer to, by its name in the study."""
+        return {**self.models, **self.encoders, **self.teachers}
+
     def blobs(self) -> frozenset[str]:
         """Return the sha256 of every file that trials refer to."""
-        models = [*self.models.values(), *self.encoders.values()]
-        files = [file for model in models for file in model.files]
+        files = [
+            file
+            for models in (self.models, self.encoders, self.teachers)
+            for model in models.values()
+            for file in model.files
+        ]
         return frozenset(
             [*(file.sha256 for file in files), *(task.data.sha256 for task in self.tasks.values())]
         )
@@ -47,6 +70,8 @@ class Resolved:
 
 # Retrievers of the catalogue that need a sentence encoder.
 BY_MEANING = frozenset({"dense", "half"})
+# Parameters of methods and compressions that name a further model.
+ENCODER, TEACHER = "encoder", "teacher"
 
 
 class _NotNow(Exception):  # noqa: N818 - an answer, caught in `look`
@@ -71,6 +96,7 @@ class Sources:
     found: dict[str, model_sources.FoundModel] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     found_encoders: dict[str, model_sources.FoundModel] = field(default_factory=dict)
+    found_teachers: dict[str, model_sources.FoundModel] = field(default_factory=dict)
 
     def look(
         self, study: Study, catalog: Catalog, document: Document, *, faulty: Collection[int], hub: bool
@@ -87,20 +113,32 @@ class Sources:
         """
         return [
             *self._models(study, document, hub),
-            *self._encoders(study, document, hub),
+            *self._further("method", study.factors.method, ENCODER, self.found_encoders, document, hub),
+            *self._further(
+                "compression", study.factors.compression, TEACHER, self.found_teachers, document, hub
+            ),
             *self._tasks(study, catalog, document, faulty),
         ]
 
-    def _encoders(self, study: Study, document: Document, hub: bool) -> list[Problem]:
+    def _further(
+        self,
+        factor: str,
+        entries: Sequence[Choice],
+        parameter: str,
+        found: dict[str, model_sources.FoundModel],
+        document: Document,
+        hub: bool,
+    ) -> list[Problem]:
+        """Looks up the further models that a parameter of a factor's levels names."""
         fetch = self.fetch if hub else _not_now
         problems = []
-        for index, entry in enumerate(study.factors.method):
-            value = (entry.__pydantic_extra__ or {}).get("encoder", "")
+        for index, entry in enumerate(entries):
+            value = (entry.__pydantic_extra__ or {}).get(parameter, "")
             for name in value if isinstance(value, list) else [value]:
                 if not isinstance(name, str) or not name:
                     continue
-                if error := self._model(name, fetch, self.found_encoders):
-                    place = document.place(("factors", "method", index, "encoder"))
+                if error := self._model(name, fetch, found):
+                    place = document.place(("factors", factor, index, parameter))
                     problems.append(Problem(place, error.message, error.hint))
         return problems
 
@@ -164,12 +202,18 @@ class Sources:
         Raises:
             StorageError: the store cannot take them.
         """
-        published = {name: model_sources.publish(found, self.blobs) for name, found in self.found.items()}
-        facts = {name: found.facts for name, found in self.found.items()}
-        encoders = {
-            name: model_sources.publish(found, self.blobs) for name, found in self.found_encoders.items()
-        }
-        return Resolved(published, facts, dict(self.tasks), encoders)
+        published, encoders, teachers = (
+            {name: model_sources.publish(found, self.blobs) for name, found in models.items()}
+            for models in (self.found, self.found_encoders, self.found_teachers)
+        )
+        facts, teacher_facts = (
+            {name: found.facts for name, found in models.items()}
+            for models in (self.found, self.found_teachers)
+        )
+        # Tables of words are megabytes: they are read where two models have to agree.
+        compared = {**self.found, **self.found_teachers} if self.found_teachers else {}
+        vocabularies = {name: vocabulary.digest(found) for name, found in compared.items()}
+        return Resolved(published, facts, dict(self.tasks), encoders, teachers, teacher_facts, vocabularies)
 
 
 def _wanted(task: TaskEntry) -> task_sources.Wanted:

@@ -46,11 +46,17 @@ def of_cell(
     model: Model,
     task: Task,
     encoder: Model | None = None,
+    teacher: Model | None = None,
 ) -> Iterator[PlannedTrial]:
-    """Yield the trials of a cell, seed by seed; `encoder` is for those that retrieve by meaning."""
+    """Yield the trials of a cell, seed by seed.
+
+    `encoder` is for those that retrieve by meaning, `teacher` for those whose model is distilled.
+    """
     trial = _trial(factors, study, model, task)
     if encoder is not None:
         trial.encoder.CopyFrom(encoder)
+    if teacher is not None:
+        trial.teacher.CopyFrom(teacher)
     # The JSON form is the slow part and differs only in two numbers from trial to trial.
     form = documents.to_json(trial)
     trial.factors.update(dict(factors))
