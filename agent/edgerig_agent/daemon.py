@@ -28,7 +28,6 @@ from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UsageError
 from edgerig_agent import identity as identities
 from edgerig_agent import inventory, processes, renewal, rounds, watchdog
 from edgerig_agent.conductor import Conductor, Limits
-from edgerig_agent.controllers import Controllers
 from edgerig_agent.protocol.record import is_stale
 from edgerig_agent.recorders import check_meters, configured_meters
 from edgerig_agent.runner import Programs, Runner, programs
