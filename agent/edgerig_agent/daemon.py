@@ -28,6 +28,7 @@ from edgerig.errors import EXIT_OK, EdgerigError, StorageError, UsageError
 from edgerig_agent import identity as identities
 from edgerig_agent import inventory, processes, renewal, rounds, watchdog
 from edgerig_agent.conductor import Conductor, Limits
+from edgerig_agent.controllers import Controllers
 from edgerig_agent.protocol.record import is_stale
 from edgerig_agent.recorders import check_meters, configured_meters
 from edgerig_agent.runner import Programs, Runner, programs
@@ -132,6 +133,7 @@ class Daemon:
         self._programs = programs
         self._embedded = embedded
         self._local = identities.LocalController(home, identity.enrollment)
+        self._controllers = Controllers(home, identity.enrollment.agents)
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -201,13 +203,14 @@ class Daemon:
         )
 
     def _controller_address(self) -> Callable[[], str]:
-        fixed = self._identity.enrollment.agents
-        return self._local.address if self._embedded else lambda: fixed
+        return self._local.address if self._embedded else self._controllers.address
 
     def _link(self, signals: Signals, boot_id: str) -> Link:
         return Link(
             lambda address: GrpcChannel(self._identity, address),
             address=self._controller_address(),
+            on_failed=self._controllers.failed,
+            on_controllers=self._controllers.learn,
             listener=signals,
             boot_id=boot_id,
             session_epoch=self._spool.next_session_epoch,

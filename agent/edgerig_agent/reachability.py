@@ -6,6 +6,7 @@ stands in its details. Knows nothing of what the call was for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -25,6 +26,10 @@ _TRANSIENT = frozenset(
 )
 
 
+# By this a controller marks what it says itself, apart from what a connection makes up.
+_ANSWER_KEY = "edgerig-error"
+
+
 def in_words(error: grpc.RpcError, address: str) -> EdgerigError:
     """Returns what a failed call means, as an error of our tree."""
     # Errors of the blocking and of the asyncio interface share these methods, but no class.
@@ -36,6 +41,9 @@ def in_words(error: grpc.RpcError, address: str) -> EdgerigError:
         reason, _, hint = text.partition("\nNext: ")
         kind = RejectedError if code is grpc.StatusCode.INVALID_ARGUMENT else ProtocolError
         return kind(f"the controller at {address} refuses: {reason} ({code.name})", hint=hint)
+    if any(key == _ANSWER_KEY for key, _ in _metadata(call)):
+        reason, _, hint = text.partition("\nNext: ")
+        return UnreachableError(f"the controller at {address} says: {reason}", hint=hint)
     # Most specific first: a refused handshake also mentions the connection.
     known = (
         (
@@ -69,3 +77,7 @@ def in_words(error: grpc.RpcError, address: str) -> EdgerigError:
             return UnreachableError(message, hint=hint)
     name = code.name if code is not None else "no code"
     return UnreachableError(f"{address} cannot be reached: {text} ({name})")
+
+
+def _metadata(call: Any) -> Sequence[tuple[str, Any]]:
+    return (call.trailing_metadata() if hasattr(call, "trailing_metadata") else None) or ()

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import grpc
@@ -123,7 +123,9 @@ class Link:
     """The connection of one agent to its controller.
 
     `address` is asked before every dial, because the controller of an
-    embedded run has a new port each time it starts. `dial` makes a channel
+    embedded run has a new port each time it starts, and of several controllers
+    another one may lead. `on_failed` hears that the address did not take the
+    agent, `on_controllers` where controllers listen. `dial` makes a channel
     for an address, `lambda address: GrpcChannel(identity, address)` in a daemon.
     """
 
@@ -132,6 +134,8 @@ class Link:
         dial: Callable[[str], Channel],
         *,
         address: Callable[[], str],
+        on_failed: Callable[[], None] = lambda: None,
+        on_controllers: Callable[[Sequence[str]], None] = lambda _addresses: None,
         listener: Listener,
         boot_id: str,
         session_epoch: Callable[[], int],
@@ -140,6 +144,8 @@ class Link:
     ) -> None:
         self._open = dial
         self._address = address
+        self._on_failed = on_failed
+        self._on_controllers = on_controllers
         self._listener = listener
         self._boot_id = boot_id
         self._session_epoch = session_epoch
@@ -209,7 +215,9 @@ class Link:
             _log.debug("a renewal was not sent: the stream has just ended")
 
     async def sync(self, request: SyncRequest) -> SyncResponse:
-        return await self._call(lambda stub: stub.Sync(request, timeout=_CALL_S))
+        answer = await self._call(lambda stub: stub.Sync(request, timeout=_CALL_S))
+        self._on_controllers(answer.controllers)
+        return answer
 
     async def accept_lease(self, request: AcceptLeaseRequest) -> AcceptLeaseResponse:
         return await self._call(lambda stub: stub.AcceptLease(request, timeout=_CALL_S))
@@ -333,6 +341,9 @@ class Link:
     def _note_trouble(self, error: EdgerigError) -> None:
         # A channel that has failed waits by itself before it connects again:
         # with our own pause it would be two of them.
+        if not self._stale:
+            # Not ended on purpose, to be dialled again at the same place.
+            self._on_failed()
         self._stale = True
         # The same trouble is written once, however often it is met.
         if error.message != self._last_trouble:
