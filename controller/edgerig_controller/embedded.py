@@ -98,13 +98,19 @@ def ensure_controller(home: Home, *, commands: Commands = PROGRAMS, pause: Pause
     """Finds the running controller, or starts an embedded one and waits until it listens.
 
     Raises:
-        UnreachableError: the new process ended; the message shows the end of its log.
+        UnreachableError: the new process ended; the message shows the end of its log. Or the store is a
+            database that controllers share: those are services.
         TimeoutExceededError: it did not listen within START_DEADLINE_S.
         StorageError: the data folder cannot be used.
     """
     endpoint = homes.read_endpoint(home)
     if endpoint is not None:
         return Running(endpoint, None)
+    if home.database:
+        raise UnreachableError(
+            f"no controller runs for the data folder {home.root}, whose store is on a server",
+            hint=f"edgerig serve --data {home.root}",
+        )
     homes.prepare(home)
     with _start_lock(home):
         return _start_controller(home, commands, pause)

@@ -1,8 +1,9 @@
 """The controller process: puts the parts together, listens, and ends in good order.
 
 `python -m edgerig_controller.serve --data DIR [--embedded]` is the same as
-`edgerig serve`. Knows nothing of studies; it owns lock, endpoint file, log,
-signals and lifetime.
+`edgerig serve`. Knows nothing of studies; it owns lock, log, signals and
+lifetime. What a controller does is in `leading`, how several take turns in
+`succession`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ import logging
 import logging.handlers
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 from edgerig.errors import EXIT_INTERRUPTED, EXIT_OK, EdgerigError, UsageError
 from edgerig_controller import home as homes
@@ -27,37 +27,21 @@ from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.fleet import identity
 from edgerig_controller.fleet.golden import GoldenPlan
 from edgerig_controller.home import Endpoint, Home
+from edgerig_controller.leading import Options, lead
 from edgerig_controller.rpc.frame import Frame
-from edgerig_controller.rpc.golden import GoldenKeeper
-from edgerig_controller.rpc.linger import LINGER_S, Linger
-from edgerig_controller.rpc.listeners import Listeners, Ports, open_listeners
+from edgerig_controller.rpc.listeners import Ports
+from edgerig_controller.store import postgres
 from edgerig_controller.store.repository import Repository
 from edgerig_controller.store.thread import StoreThread
 from edgerig_controller.store.traces import TraceKeeper
+from edgerig_controller.succession import serve_in_turn
+
+__all__ = ["Options", "Ports", "check_listen", "located", "main", "run", "serve"]
 
 _log = logging.getLogger("edgerig_controller.serve")
 
-_GRACE_S = 3.0
 _LOG_BYTES = 4 * 1024 * 1024
 _LOG_FILES = 3
-_ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
-_INSECURE_WARNING = (
-    "INSECURE: control calls on 127.0.0.1:%d need no certificate. "
-    "Every user of this machine can run, delete and stop studies."
-)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to serve. `advertise` are names and addresses by which devices reach this machine."""
-
-    embedded: bool = False
-    listen: str = "127.0.0.1"
-    advertise: tuple[str, ...] = ()
-    ports: Ports = field(default_factory=Ports)
-    insecure_loopback: bool = False
-    linger_s: float = LINGER_S
-    golden: GoldenPlan = field(default_factory=GoldenPlan)
 
 
 async def serve(
@@ -69,16 +53,22 @@ async def serve(
 ) -> None:
     """Runs a controller on a data folder until it is stopped, by `stop`, by a call, or by idleness.
 
-    The caller holds the folder's lock.
+    The caller holds the folder's lock. On a database that several controllers
+    share it leads when its turn comes.
 
     Raises:
         UsageError: the address cannot be listened on.
-        StorageError: the data folder cannot be used.
+        StorageError: the data folder or the database cannot be used.
     """
     stopping = stop or asyncio.Event()
+    if home.database:
+        await serve_in_turn(home, options, stopping, on_ready=on_ready)
+        _log.info("ended")
+        return
     frame = _open_frame(home)
     try:
-        await _run(home, frame, options, stopping, on_ready)
+        await lead(frame, options, stopping, stop=stopping.set, on_ready=on_ready)
+        _log.info("ended")
     finally:
         homes.remove_endpoint(home)
         # Waits for what is being committed.
@@ -94,13 +84,20 @@ def run(
     ports: Ports | None = None,
     insecure_loopback: bool = False,
     golden: GoldenPlan | None = None,
+    store: str = "",
+    shared: Path | None = None,
 ) -> int:
     """Runs a controller in the foreground and returns an exit code.
 
+    `store` is the address of a PostgreSQL database, `shared` the folder of the
+    files that the controllers on it share; without them, what the data folder
+    remembers.
+
     Raises:
         UsageError: another controller uses the folder, or the address cannot be had.
-        StorageError: the data folder cannot be used.
+        StorageError: the data folder or the database cannot be used.
     """
+    home = located(home, store, shared)
     options = Options(
         embedded=embedded,
         listen=check_listen(listen),
@@ -138,6 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--insecure-loopback", action="store_true", help="also take control calls without certificates"
     )
+    parser.add_argument(
+        "--store", default="", help="PostgreSQL database instead of a file, without a password"
+    )
+    parser.add_argument("--shared", type=Path, help="folder of the files that controllers share")
     given = parser.parse_args(arguments)
     try:
         return run(
@@ -147,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             advertise=given.advertise,
             ports=Ports(given.control_port, given.agents_port, given.enroll_port),
             insecure_loopback=given.insecure_loopback,
+            store=given.store,
+            shared=given.shared,
         )
     except EdgerigError as error:
         sys.stderr.write(f"{error}\n")
@@ -162,7 +165,7 @@ async def _serve_until_signal(home: Home, options: Options) -> None:
 
 
 def _open_frame(home: Home) -> Frame:
-    authority = identity.open_authority(home.ca_dir, identity.utc_now())
+    authority = identity.open_authority(home.authority_dir, identity.utc_now())
     blobs = BlobStore(home.blobs_dir)
     blobs.recover()
     return Frame(
@@ -172,119 +175,6 @@ def _open_frame(home: Home) -> Frame:
         blobs=blobs,
         traces=TraceKeeper(home, blobs),
         clock=time.time,
-    )
-
-
-async def _run(
-    home: Home,
-    frame: Frame,
-    options: Options,
-    stopping: asyncio.Event,
-    on_ready: Callable[[Endpoint], None],
-) -> None:
-    async def is_idle() -> bool:
-        load = await frame.store.ask(lambda store: store.fleet_load())
-        return not load.active_study_ids and not load.open_attempt_count
-
-    linger = Linger(is_idle=is_idle, end=stopping.set, linger_s=options.linger_s)
-    timer = frame.lease_timer()
-
-    def on_leases() -> None:
-        timer.poke()
-        linger.poke()
-
-    keeper = GoldenKeeper(frame, options.golden)
-    frame.golden = options.golden
-
-    def on_moved() -> None:
-        timer.replan()
-        linger.poke()
-
-    frame.on_leases, frame.on_moved = on_leases, on_moved
-    frame.on_result = keeper.poke
-    listeners = await _listen(home, frame, options, linger, stopping)
-    endpoint = _endpoint(frame, options, listeners)
-    homes.write_endpoint(home, endpoint)
-    _log.info("control %s, agents %s, enroll %s", endpoint.control, endpoint.agents, endpoint.enroll)
-    if listeners.insecure_control_port:
-        _log.warning(_INSECURE_WARNING, listeners.insecure_control_port)
-        sys.stderr.write(_INSECURE_WARNING % listeners.insecure_control_port + "\n")
-    on_ready(endpoint)
-    parts = [timer.run(), keeper.run()] + ([linger.run()] if options.embedded else [])
-    await _until_stopped([asyncio.ensure_future(part) for part in parts], stopping)
-    # The agent of an embedded run may end with its controller.
-    frame.hub.goodbye(agent_may_exit=options.embedded)
-    homes.remove_endpoint(home)
-    await listeners.stop(_GRACE_S)
-    _log.info("ended")
-
-
-async def _until_stopped(parts: Sequence[asyncio.Future[None]], stopping: asyncio.Event) -> None:
-    """Waits for the stop; a part that fails ends the controller with its error."""
-    waiting = asyncio.ensure_future(stopping.wait())
-    everything: list[asyncio.Future[Any]] = [*parts, waiting]
-    try:
-        await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
-        for part in parts:
-            if part.done():
-                part.result()
-        # A linger that is over has set the stop itself.
-        await stopping.wait()
-    finally:
-        for item in everything:
-            item.cancel()
-        await asyncio.gather(*everything, return_exceptions=True)
-
-
-async def _listen(
-    home: Home, frame: Frame, options: Options, linger: Linger, stopping: asyncio.Event
-) -> Listeners:
-    names = _names(options)
-
-    def current_pair() -> identity.KeyPair:
-        return identity.ensure_server(home.ca_dir, frame.authority, names, identity.utc_now())
-
-    identity.ensure_operator(home.ca_dir, frame.authority, "local", identity.utc_now())
-    return await open_listeners(
-        frame,
-        current_pair(),
-        host=options.listen,
-        advertise=_advertised(options),
-        ports=options.ports,
-        activity=linger,
-        stop=stopping.set,
-        insecure_loopback=options.insecure_loopback,
-        current_pair=current_pair,
-    )
-
-
-def _names(options: Options) -> list[str]:
-    """Returns every name that the server certificate must bear."""
-    names = ["localhost", "127.0.0.1", "::1", socket.gethostname(), *options.advertise]
-    if options.listen not in _ANY:
-        names.append(options.listen)
-    return list(dict.fromkeys(name for name in names if name))
-
-
-def _advertised(options: Options) -> str:
-    if options.advertise:
-        return options.advertise[0]
-    return socket.gethostname() if options.listen in _ANY else options.listen
-
-
-def _endpoint(frame: Frame, options: Options, listeners: Listeners) -> Endpoint:
-    # The CLI runs on this machine: it can use loopback wherever loopback is listened on.
-    host = "127.0.0.1" if options.listen in _ANY else options.listen
-    if ":" in host:
-        host = f"[{host}]"
-    return Endpoint(
-        pid=os.getpid(),
-        fleet_id=frame.authority.fleet_id,
-        control=f"{host}:{listeners.control_port}",
-        agents=f"{host}:{listeners.agents_port}",
-        enroll=f"{host}:{listeners.enroll_port}",
-        ca_spki_sha256=frame.authority.spki_sha256,
-        embedded=options.embedded,
     )
 
 
@@ -298,6 +188,25 @@ def _log_to_file(home: Home) -> None:
     root.addHandler(handler)
     # Alembic tells about each migration; only its warnings are of interest.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def located(home: Home, store: str, shared: Path | None) -> Home:
+    """Returns the data folder with the database and the shared folder that are asked for.
+
+    Raises:
+        UsageError: they do not go with this data folder, or the address is none.
+    """
+    database = postgres.parse_address(store).render_as_string(hide_password=False) if store else home.database
+    if not database:
+        if shared is not None:
+            raise UsageError("--shared is for a store on a server.", hint="--store postgresql://...")
+        return home
+    if home.store_path.exists():
+        raise UsageError(
+            f"The data folder {home.root} holds a store of its own, store.db.",
+            hint="name another data folder with --data DIR",
+        )
+    return replace(home, database=database, shared=shared.absolute() if shared else home.shared)
 
 
 def check_listen(address: str) -> str:

@@ -19,7 +19,7 @@ from edgerig.v1.control_service_pb2_grpc import ControlServiceStub
 from edgerig_controller import embedded
 from edgerig_controller.cli import remote
 from edgerig_controller.home import Endpoint, Home
-from edgerig_controller.rpc.interceptors import from_rpc_error
+from edgerig_controller.rpc.interceptors import from_rpc_error, is_answer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ _TRIES = 3
 def error_of(error: grpc.aio.AioRpcError, home: Home) -> EdgerigError:
     """Turns a failed call into the error that a person gets."""
     told = from_rpc_error(error)
-    if error.code() is grpc.StatusCode.UNAVAILABLE:
+    if error.code() is grpc.StatusCode.UNAVAILABLE and not is_answer(error):
         # The connection's own words ("failed to connect to all addresses") help nobody alone.
         message = f"the controller of {home.root} does not answer: {told.message}"
         return UnreachableError(message, hint=f"look at {home.log_path}, then type the command again")

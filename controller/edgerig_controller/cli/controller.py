@@ -1,8 +1,9 @@
-"""`edgerig serve` and `stop`: the controller as a process."""
+"""`edgerig serve`, `stop` and `controllers`: the controller as a process, and those it shares a store with."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,20 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The golden study instead of the built-in one; its name and devices are replaced.",
 )
+@click.option(
+    "--store",
+    default="",
+    envvar="EDGERIG_STORE",
+    metavar="postgresql://USER@HOST/DATABASE",
+    help="Keep the store in this database, which several controllers may share, and not in a file. "
+    "The data folder remembers it. The password comes from PGPASSFILE, PGSERVICE or PGPASSWORD.",
+)
+@click.option(
+    "--shared",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of blobs, traces and the certificate authority, the same for all controllers of a store.",
+)
 @common_options
 def serve(
     context: Context,
@@ -41,6 +56,8 @@ def serve(
     insecure_loopback: bool,
     golden_every: str | None,
     golden_file: Path | None,
+    store: str,
+    shared: Path | None,
 ) -> int:
     """Run the controller in the foreground until Ctrl-C or `edgerig stop`."""
     from edgerig_controller.rpc.listeners import Ports
@@ -54,6 +71,8 @@ def serve(
         ports=Ports(control_port, agents_port, enroll_port),
         insecure_loopback=insecure_loopback,
         golden=_golden_plan(golden_file, golden_every),
+        store=store,
+        shared=shared,
     )
     context.out.document({"ended": True})
     return code
@@ -74,6 +93,44 @@ def _golden_plan(file: Path | None, every: str | None) -> GoldenPlan:
         return GoldenPlan(every_s=every_s)
     prepare_file(file)
     return GoldenPlan(read_file(file), file.name, str(file.parent.absolute()), every_s)
+
+
+@click.command()
+@common_options
+def controllers(context: Context) -> None:
+    """List the controllers of the store, the one that leads first."""
+    import time
+    from datetime import datetime, timezone
+
+    from edgerig_controller.cli.output import Column
+    from edgerig_controller.cli.reference import open_store
+
+    rows = []
+    if context.home.database:
+        with open_store(context.home) as repository:
+            rows = repository.controllers.members(now_unix_s=time.time())
+    if not rows:
+        context.out.note("The store is a file, which one controller uses: edgerig serve --store ...")
+    context.out.table(
+        [Column("id"), Column("leads"), Column("people"), Column("agents"), Column("seen (UTC)")],
+        [
+            (
+                row.member.controller_id,
+                "yes" if row.leads else "",
+                row.member.control,
+                row.member.agents,
+                datetime.fromtimestamp(row.seen_unix_s, tz=timezone.utc).strftime("%Y-%m-%d %H:%M"),
+            )
+            for row in rows
+        ],
+    )
+    context.out.document(
+        {
+            "controllers": [
+                {**asdict(row.member), "leads": row.leads, "seen_unix_s": row.seen_unix_s} for row in rows
+            ]
+        }
+    )
 
 
 @click.command()

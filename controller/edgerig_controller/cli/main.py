@@ -66,6 +66,7 @@ COMMANDS: dict[str, Entry] = {
     "gc": _entry("studies", "gc", "Remove blobs and attempts that no study needs."),
     "serve": _entry("controller", "serve", "Run the controller in the foreground."),
     "stop": _entry("controller", "stop", "Stop the controller of the data folder."),
+    "controllers": _entry("controller", "controllers", "List the controllers of a shared store."),
     "device": _entry("device", "device", "Enroll devices and revoke them."),
     "devices": _entry("devices", "devices", "List the devices and why some get no work."),
     "hold": _entry("devices", "hold", "Take a device into your hands for a time."),

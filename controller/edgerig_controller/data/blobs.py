@@ -23,7 +23,6 @@ from edgerig.errors import NotFoundError, ProtocolError, StorageError
 # One blob; the largest shard of a hub model is about 10 GB.
 MAX_BLOB_BYTES = 64 * 1024**3
 _COPY_BYTES = 1024 * 1024
-_PARTIAL = "partial"
 _NAME = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -42,10 +41,14 @@ def is_sha256(text: str) -> bool:
 
 
 class BlobStore:
-    """A folder of blobs. Safe for several threads of one process."""
+    """A folder of blobs. Safe for several threads of one process.
 
-    def __init__(self, root: Path) -> None:
+    Processes may share it when each has another name for its pieces.
+    """
+
+    def __init__(self, root: Path, *, partial: str = "partial") -> None:
         self._root = root
+        self._partial = root / partial
         # Two uploads of the same content must not write into each other.
         self._locks = tuple(threading.Lock() for _ in range(16))
 
@@ -171,7 +174,7 @@ class BlobStore:
     def discard_partials(self) -> int:
         """Removes pieces of unfinished uploads and returns their bytes; nobody may be uploading."""
         freed_bytes = 0
-        for path in sorted((self._root / _PARTIAL).glob("*")):
+        for path in sorted(self._partial.glob("*")):
             freed_bytes += path.stat().st_size
             path.unlink()
         return freed_bytes
@@ -197,9 +200,8 @@ class BlobStore:
         return ChunkState(size_bytes, True)
 
     def _temporary(self, sha256: str, kind: str = "copy") -> Path:
-        folder = self._root / _PARTIAL
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder / f"{sha256}.{kind}"
+        self._partial.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._partial / f"{sha256}.{kind}"
 
     def _settle(self, temporary: Path, sha256: str) -> None:
         final = self.path(sha256)

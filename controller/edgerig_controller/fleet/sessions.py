@@ -44,6 +44,8 @@ class SessionHub:
 
     def __init__(self) -> None:
         self._connections: dict[str, Connection] = {}
+        # Those of another controller, where that one leads.
+        self._elsewhere: frozenset[str] = frozenset()
 
     def connect(self, device_id: str, session_epoch: int) -> Connection:
         """Registers a stream; a newer one of the same device replaces the older at once.
@@ -69,7 +71,11 @@ class SessionHub:
 
     def connected(self) -> frozenset[str]:
         """Returns the ids of the devices that are there."""
-        return frozenset(self._connections)
+        return self._elsewhere.union(self._connections)
+
+    def mirror(self, device_ids: frozenset[str]) -> None:
+        """Notes which devices are connected to the controller that leads."""
+        self._elsewhere = device_ids
 
     def refuse(self, device_id: str, reason: str) -> bool:
         """Notes why a device takes no work ('' = it does); tells whether that is news."""

@@ -127,6 +127,7 @@ class AgentService(AgentServiceServicer):
             request_id=request.request_id[:128],
             verdicts=[_verdict(order) for order in synced.orders],
             attempt_quota_bytes=checks.ATTEMPT_QUOTA_BYTES,
+            controllers=frame.agent_addresses,
         )
         if synced.offer is not None:
             lease = synced.offer.lease

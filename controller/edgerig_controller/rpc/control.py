@@ -25,6 +25,7 @@ from edgerig_controller.rpc.catalogs import wait_for_local_facts
 from edgerig_controller.rpc.fleet import refusals
 from edgerig_controller.rpc.frame import Frame
 from edgerig_controller.rpc.planning import plan_for_fleet
+from edgerig_controller.store.controllers import not_leading
 from edgerig_controller.store.studies import Terms
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class ControlService(ControlServiceServicer):
         rows = await self._frame.store.ask(lambda store: store.devices())
         load = await self._frame.store.ask(lambda store: store.fleet_load())
         connected = self._frame.hub.connected()
+        standby = self._frame.standby
         return pb.GetStatusResponse(
             version=VERSION,
             fleet_id=self._frame.authority.fleet_id,
@@ -73,6 +75,7 @@ class ControlService(ControlServiceServicer):
                 for row in rows
             ],
             open_trial_count=load.open_trial_count,
+            leader=standby.leader.control if standby and standby.leader else "",
         )
 
     async def SubmitStudy(self, request: pb.SubmitStudyRequest, context: Context) -> pb.SubmitStudyResponse:
@@ -210,7 +213,7 @@ class ControlService(ControlServiceServicer):
         return pb.ShutdownResponse()
 
     def _remove_files(self, study_id: str, hashes: set[str]) -> int:
-        freed_bytes = sum(self._frame.blobs.delete(sha256) for sha256 in hashes)
+        freed_bytes = sum(self._delete(sha256) for sha256 in hashes)
         home = self._frame.home
         for folder in (home.traces_dir / study_id, home.report_dir(study_id)):
             if folder.is_dir():
@@ -226,8 +229,19 @@ class ControlService(ControlServiceServicer):
         ]
         if not dry_run:
             for sha256, _ in unused:
-                self._frame.blobs.delete(sha256)
+                self._delete(sha256)
         return len(unused), sum(size_bytes for _, size_bytes in unused)
+
+    def _delete(self, sha256: str) -> int:
+        """Removes a blob.
+
+        Raises:
+            UnreachableError: another controller may lead by now, and need it.
+        """
+        # The database refuses what an earlier leader writes; the file system does not.
+        if not self._frame.leads_for_certain():
+            raise not_leading(None)
+        return self._frame.blobs.delete(sha256)
 
 
 def _priority(priority: int) -> int:

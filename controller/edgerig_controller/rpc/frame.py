@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from edgerig.errors import UnreachableError
 from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.fleet.changes import Changes
 from edgerig_controller.fleet.golden import GoldenPlan
@@ -14,12 +15,24 @@ from edgerig_controller.fleet.identity import Authority
 from edgerig_controller.fleet.sessions import SessionHub
 from edgerig_controller.fleet.timer import LeaseTimer
 from edgerig_controller.home import Home
+from edgerig_controller.store.controllers import Member, not_leading
 from edgerig_controller.store.thread import StoreThread
 from edgerig_controller.store.traces import TraceKeeper
 
 LOCAL_DEVICE = "local"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class Standby:
+    """What a controller that does not lead knows of the one that does; None: none leads."""
+
+    leader: Member | None = None
+
+    def refusal(self) -> UnreachableError:
+        """Returns what is answered to whoever needs the leader."""
+        return not_leading(self.leader)
 
 
 @dataclass
@@ -42,6 +55,12 @@ class Frame:
     on_moved: Callable[[], None] = lambda: None
     # Called when a result was committed or what people want of devices has changed.
     on_result: Callable[[], None] = lambda: None
+    # Set where another controller leads: then people may read, and nobody else is served.
+    standby: Standby | None = None
+    # Where controllers listen for agents, the leader first; empty where there is one only.
+    agent_addresses: tuple[str, ...] = ()
+    # Whether nobody else can lead at this moment: shared files are removed only then.
+    leads_for_certain: Callable[[], bool] = lambda: True
     # Planning puts blobs that nothing refers to yet; garbage collection must wait for it.
     planning: asyncio.Lock = field(default_factory=asyncio.Lock)
     # A commit checks that its blobs are there; they must not go before it is done.

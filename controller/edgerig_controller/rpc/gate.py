@@ -34,6 +34,8 @@ READS = frozenset(
         *("ListDevices", "GetHealth", "GetInventory", "ListPeople", "ListAudit"),
     }
 )
+# Asked of this process, not of the fleet.
+_OF_THIS_PROCESS = frozenset({"Shutdown"})
 # Fields that say what a call is about, the first that is there; and what else is worth keeping.
 _SUBJECTS = ("device_id", "study_id", "name", "attempt_id", "origin")
 _DETAILS = {
@@ -52,6 +54,30 @@ _REPEAT_S = 60.0
 _REMEMBERED = 1024
 
 
+class LeaderGate:
+    """Lets devices in where this controller leads."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    async def admit(
+        self,
+        method: str,  # noqa: ARG002 - every gate takes them
+        request: Any,  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> None:
+        """Lets a call in.
+
+        Raises:
+            UnreachableError: another controller leads; the agent is to ask that one.
+        """
+        if self._frame.standby is not None:
+            raise self._frame.standby.refusal()
+
+    async def note_failure(self, method: str, request: Any, error: Exception) -> None:
+        """Keeps no record."""
+
+
 class PeopleGate:
     """Lets people in by role. With `trust_loopback` no certificate is asked for."""
 
@@ -65,6 +91,7 @@ class PeopleGate:
 
         Raises:
             Denied: the caller is nobody here, or their role does not allow the method.
+            UnreachableError: the method needs the leader, and another controller leads.
         """
         name = method.rpartition("/")[2]
         try:
@@ -82,12 +109,14 @@ class PeopleGate:
             raise
         set_caller(found)
         if name not in READS:
+            if self._frame.standby is not None and name not in _OF_THIS_PROCESS:
+                raise self._frame.standby.refusal()
             await self._write(found, name, request, "allowed", _detail(name, request))
 
     async def note_failure(self, method: str, request: Any, error: Exception) -> None:
         """Notes that a call that was let in did not succeed."""
         name = method.rpartition("/")[2]
-        if isinstance(error, Denied) or name in READS:
+        if isinstance(error, Denied) or name in READS or self._frame.standby is not None:
             return
         detail = error.message if isinstance(error, EdgerigError) else "a fault of the controller"
         await self._write(caller(), name, request, type(error).__name__, detail)

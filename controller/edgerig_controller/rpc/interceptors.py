@@ -84,6 +84,12 @@ def to_status(error: EdgerigError) -> tuple[grpc.StatusCode, str, tuple[tuple[st
     return code, str(error)[:_DETAILS_MAX_CHARS], ((CLASS_KEY, name),)
 
 
+def is_answer(error: grpc.aio.AioRpcError) -> bool:
+    """Tells whether a status was sent by a controller, and not made up by the connection."""
+    metadata: Any = error.trailing_metadata() or ()
+    return any(key == CLASS_KEY for key, _ in metadata)
+
+
 def from_rpc_error(error: grpc.aio.AioRpcError) -> EdgerigError:
     """Returns the error that a status stands for; statuses of other origin by their code."""
     metadata: Any = error.trailing_metadata() or ()

@@ -27,7 +27,7 @@ from edgerig_controller.rpc.control import ControlService
 from edgerig_controller.rpc.enroll import EnrollService
 from edgerig_controller.rpc.fleet import FleetService
 from edgerig_controller.rpc.frame import Frame
-from edgerig_controller.rpc.gate import PeopleGate
+from edgerig_controller.rpc.gate import LeaderGate, PeopleGate
 from edgerig_controller.rpc.interceptors import Activity, Guard
 from edgerig_controller.rpc.rotation import ServerCertificate
 
@@ -96,7 +96,7 @@ async def open_listeners(
         host,
         ports.agents,
         for_agents,
-        Guard(),
+        Guard(gate=LeaderGate(frame)),
     )
     listeners.enroll_port = await _open(
         listeners,
@@ -104,7 +104,7 @@ async def open_listeners(
         host,
         ports.enroll,
         for_enroll,
-        Guard(),
+        Guard(gate=LeaderGate(frame)),
     )
     if insecure_loopback:
         gate = PeopleGate(frame, trust_loopback=True)
@@ -118,7 +118,7 @@ def _people_services(
     frame: Frame, listeners: Listeners, advertise: str, stop: Callable[[], None]
 ) -> Callable[[grpc.aio.Server], None]:
     """Makes the services that people use; addresses are asked for once the ports are known."""
-    name = _bracketed(advertise)
+    name = bracketed(advertise)
     control = ControlService(
         frame,
         addresses=lambda: (f"{name}:{listeners.enroll_port}", f"{name}:{listeners.agents_port}"),
@@ -145,7 +145,7 @@ async def _open(
 ) -> int:
     server = grpc.aio.server(options=SERVER_OPTIONS, interceptors=[guard])
     add(server)
-    address = f"{_bracketed(host)}:{port}"
+    address = f"{bracketed(host)}:{port}"
     try:
         if credentials is None:
             bound = server.add_insecure_port(address)
@@ -161,5 +161,6 @@ async def _open(
     return int(bound)
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """Writes a host as an address with a port needs it."""
     return f"[{host}]" if ":" in host else host

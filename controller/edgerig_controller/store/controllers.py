@@ -79,16 +79,26 @@ class ControllerStore:
             row.controller_id, row.since_unix_s, row.connected = controller_id, now_unix_s, []
             return row.epoch
 
-    def settle_files(self, files_id: str) -> str:
-        """Returns which folder holds the files of this store; the first one who asks decides."""
+    def settle_files(self, prepare: Callable[[str | None], str]) -> None:
+        """Settles which folder holds the files of this store.
+
+        `prepare` is told which one does, None if that is open, and returns which
+        one shall; it runs in the writers' turn.
+        """
         with self._tell() as session:
             row = session.get(tables.Leadership, _SLOT)
+            files_id = prepare(None if row is None else row.files_id)
             if row is None:
-                row = tables.Leadership(
-                    slot=_SLOT, files_id=files_id, epoch=0, controller_id="", since_unix_s=0.0, connected=[]
+                session.add(
+                    tables.Leadership(
+                        slot=_SLOT,
+                        files_id=files_id,
+                        epoch=0,
+                        controller_id="",
+                        since_unix_s=0.0,
+                        connected=[],
+                    )
                 )
-                session.add(row)
-            return row.files_id
 
     def note_connected(self, device_ids: Sequence[str]) -> None:
         """Tells the others which devices are connected to the leader."""
@@ -107,7 +117,8 @@ def check_epoch(session: Session, epoch: int) -> None:
     Raises:
         UnreachableError: another one leads, or none.
     """
-    if session.scalar(_EPOCH) == epoch:
+    # Before anybody has led the stored epoch is 0, which is nobody's.
+    if epoch > 0 and session.scalar(_EPOCH) == epoch:
         return
     raise not_leading(_leader(session))
 

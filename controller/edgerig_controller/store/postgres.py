@@ -8,16 +8,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 
-from edgerig.errors import StorageError
+from edgerig.errors import StorageError, UsageError
 
-# The advisory lock of whoever writes: the bytes of the name, as a number that no other program picks.
+# The advisory locks of whoever writes and of whoever leads: the bytes of a name, as a number that no
+# other program picks.
 WRITER_LOCK = int.from_bytes(b"edgerig", "big")
+LEADER_LOCK = int.from_bytes(b"edgelead", "big")
 LOCK_TIMEOUT_MS = 10_000
-_CONNECT_TIMEOUT_S = 10
+# A writer that is frozen in its turn loses it after this time: the others must not wait for it.
+FROZEN_MS = 20_000
+# How a connection that has died is noticed, in about as long as a controller's own heartbeat takes.
+CONNECT_SETTINGS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_SECRETS = ("password", "sslpassword")
 # Durable, whatever the server's own settings: an agent deletes what it was told is stored.
-_SETTINGS = f"SET synchronous_commit TO on; SET lock_timeout TO {LOCK_TIMEOUT_MS}"
+_SETTINGS = (
+    f"SET synchronous_commit TO on; SET lock_timeout TO {LOCK_TIMEOUT_MS}; "
+    f"SET idle_in_transaction_session_timeout TO {FROZEN_MS}"
+)
 _READER_SETTINGS = "SET default_transaction_read_only TO on"
 
 
@@ -42,7 +58,7 @@ def make_engine(url: URL, *, readonly: bool) -> Engine:
             isolation_level="REPEATABLE READ" if readonly else "READ COMMITTED",
             # A server that was restarted is found again, not reported.
             pool_pre_ping=True,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S},
+            connect_args=dict(CONNECT_SETTINGS),
         )
     except ImportError as error:
         raise StorageError(
@@ -50,6 +66,39 @@ def make_engine(url: URL, *, readonly: bool) -> Engine:
         ) from error
     _configure(engine, readonly=readonly)
     return engine
+
+
+def parse_address(text: str) -> URL:
+    """Reads the address of a PostgreSQL database as a person gives it.
+
+    The password comes from where every client of PostgreSQL takes it, never from the
+    address: that stands in the process list and in files.
+
+    Raises:
+        UsageError: no such address, or one that holds a password. The message shows nothing of it.
+    """
+    form = "--store postgresql://USER@HOST/DATABASE"
+    try:
+        url = make_url(text)
+        known = url.get_backend_name() == "postgresql"
+    except (ArgumentError, ValueError):
+        known = False
+    if not known:
+        # What was given may hold a password at any place.
+        raise UsageError("The store is no address of a PostgreSQL database.", hint=form)
+    if url.password is not None or any(name in url.query for name in _SECRETS):
+        raise UsageError(
+            "The address of the store holds a password, and the process list would show it.",
+            hint=f"{form}, and the password in ~/.pgpass (PGPASSFILE), a service file or PGPASSWORD",
+        )
+    return url
+
+
+def connect_arguments(url: URL) -> dict[str, Any]:
+    """Returns the driver's own arguments for a connection beside the engine's."""
+    dialect = url.set(drivername="postgresql+psycopg").get_dialect()()
+    _, arguments = dialect.create_connect_args(url)
+    return {**CONNECT_SETTINGS, **arguments}
 
 
 def shown(url: URL) -> str:

@@ -105,7 +105,7 @@ def fill(repository: Repository) -> None:
     fleet.judge_golden(now_unix_s=T0 + 31)
     controllers = repository.controllers
     controllers.register(Member("c1", "lab:9090", "lab:9092", "lab:9091"), now_unix_s=T0)
-    controllers.settle_files("f1")
+    controllers.settle_files(lambda known: known or "f1")
     controllers.claim("c1", now_unix_s=T0)
     controllers.note_connected(["orin"])
 
