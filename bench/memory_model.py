@@ -51,7 +51,17 @@ CASES = (
     ("none", "backprop", "wanda"),
     ("none", "backprop", "sparsegpt"),
     ("lora", "backprop", "magnitude"),
+    ("none", "backprop", "distilled-logits"),
+    ("none", "backprop", "distilled-sequence"),
 )
+# What learns on the dense model, which is compressed afterwards.
+TUNED_FIRST = (
+    ("lora", "backprop", "rtn-int4"),
+    ("full", "backprop", "rtn-int4"),
+    ("lora", "backprop", "gptq-int4"),
+)
+FIRST, AFTERWARDS = "compress-then-tune", "tune-then-compress"
+ORDERS = {FIRST: CASES, AFTERWARDS: TUNED_FIRST}
 BATCHES = {"a": ((4, 128),), "b": ((4, 128), (8, 256)), "c": ((4, 128),)}
 
 
@@ -60,6 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--shapes", default=",".join(SHAPES), help="sizes of models, separated by commas")
     parser.add_argument("--only", default="", help="methods separated by commas")
+    parser.add_argument("--compressions", default="", help="compressions separated by commas")
     return report.run("memory_model", measure, parser)
 
 
@@ -68,14 +79,16 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
     shapes = arguments.shapes.split(",")
     if unknown := set(shapes) - set(SHAPES):
         raise CouldNotRunError(f"there is no shape {min(unknown)!r}; there are {', '.join(SHAPES)}")
-    only = {name for name in arguments.only.split(",") if name}
+    only, packed = (
+        {name for name in given.split(",") if name} for given in (arguments.only, arguments.compressions)
+    )
     catalog = parse(local_catalog())
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="edgerig-memory-") as name:
         for shape in shapes:
             folder = Path(name) / shape
             _write_model(folder, shape)
-            for case in _cases(folder, shape, only):
+            for case in _cases(folder, shape, only, packed):
                 figures += _case(catalog, case, shape)
     bar = catalog.memory.relative_error
     ratios = [figure.value for figure in figures if figure.value is not None]
@@ -91,9 +104,10 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
     ]
 
 
-def _cases(folder: Path, shape: str, only: set[str]) -> Iterator[dict[str, Any]]:
-    for method, gradient, compression in CASES:
-        if only and method not in only:
+def _cases(folder: Path, shape: str, only: set[str], packed: set[str]) -> Iterator[dict[str, Any]]:
+    ordered = [(*case, order) for order, cases in ORDERS.items() for case in cases]
+    for method, gradient, compression, order in ordered:
+        if (only and method not in only) or (packed and compression not in packed):
             continue
         for batch, length in BATCHES[shape]:
             yield {
@@ -101,6 +115,7 @@ def _cases(folder: Path, shape: str, only: set[str]) -> Iterator[dict[str, Any]]
                 "method": method,
                 "gradient": gradient,
                 "compression": compression,
+                "order": order,
                 "batch": batch,
                 "length": length,
                 "new_tokens": NEW_TOKENS,
@@ -109,6 +124,7 @@ def _cases(folder: Path, shape: str, only: set[str]) -> Iterator[dict[str, Any]]
 
 def _case(catalog: Catalog, case: dict[str, Any], shape: str) -> list[Figure]:
     words = [case["method"], case["gradient"], case["compression"], f"{case['batch']}x{case['length']}"]
+    words += [case["order"]] if case["order"] != FIRST else []
     report.progress(f"{shape}: {' '.join(words)}")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "bench.memory_arm", json.dumps(case)],
@@ -135,18 +151,26 @@ def _predicted(catalog: Catalog, case: dict[str, Any]) -> dict[str, float]:
     method, compression = catalog.methods[case["method"]], catalog.compressions[case["compression"]]
     level = choices.complete(method, {"kind": case["method"]})
     level |= {"gradient": case["gradient"], "batch": case["batch"], "max_tokens": case["length"]}
+    packing = choices.complete(compression, {"kind": case["compression"]})
+    if compression.teacher is not None:
+        packing |= {"batch": case["batch"], "max_tokens": case["length"]}
+    if case["compression"] != "none":
+        packing["order"] = case["order"]
+    facts = find(case["folder"], folder=Path("/")).facts
     load = predict.Load(
-        facts=find(case["folder"], folder=Path("/")).facts,
+        facts=facts,
         method=method,
         compression=compression,
         levels={
             "method": level,
-            "compression": choices.complete(compression, {"kind": case["compression"]}),
+            "compression": packing,
         },
         inference=Inference(
             prompt_tokens=case["length"], new_tokens=NEW_TOKENS, batch=case["batch"], requests=2
         ),
         dtype="float32",
+        # Of the same shape as its student.
+        teacher=None if compression.teacher is None else facts,
     )
     found = predict.phases_bytes(load, catalog.memory, 4)
     assert all(math.isfinite(value) for value in found.values())
