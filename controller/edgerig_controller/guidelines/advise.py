@@ -16,16 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from edgerig_controller.guidelines.estimate import mean_interval, spread_of_mean, t_quantile
+from edgerig_controller.guidelines.joint import replicates
 from edgerig_controller.guidelines.matching import TaskEvidence
 from edgerig_controller.guidelines.pareto import best_by_utility
 from edgerig_controller.guidelines.resources import Ratio, RunTable, fieller, upper_bound
-from edgerig_controller.guidelines.scores import POINTS, Config, Floats
+from edgerig_controller.guidelines.scores import POINTS, Config
 
 RAM_MARGIN = 0.10
-DRAWS, DRAW_SEED = 4000, 20240607
 # Memory of the process on the host, and what an integrated GPU takes of the same chips besides.
 HOST_MEMORY, SHARED_GPU_MEMORY = "rss_peak_bytes", "nvmap_peak_bytes"
 ONE_RUN = "one run: no interval"
@@ -158,34 +156,9 @@ def best_shares(task: TaskEvidence, names: Sequence[str]) -> tuple[dict[str, flo
     users = {means.shape[0] for means in known}
     if len(known) < len(names) or len(users) != 1 or users == {1}:
         return {}, ("how probably each is the best is not known: no two users were scored on all of them",)
-    replicates, df, note = _replicates(known)
-    shares = best_by_utility(names, replicates[..., None], lambda drawn: drawn[..., 0])
-    return shares, (f"probabilities of being best: t with {df:.3g} degrees of freedom{note}",)
-
-
-def _replicates(per_config: Sequence[Floats]) -> tuple[Floats, float, str]:
-    by_user = np.array([means.mean(axis=1) for means in per_config])
-    n_users = by_user.shape[1]
-    covariance = np.atleast_2d(np.cov(by_user)) / n_users
-    df, note = float(n_users - 1), ""
-    seeds = {means.shape[1] for means in per_config}
-    if len(seeds) == 1 and max(seeds) > 1:
-        count = max(seeds)
-        by_seed = np.array([means.mean(axis=0) for means in per_config])
-        over_seeds = np.atleast_2d(np.cov(by_seed)) / count
-        if float(np.trace(over_seeds)) > 0:
-            # Satterthwaite's df of the sum, taken over all configurations together.
-            a, b = float(np.trace(covariance)), float(np.trace(over_seeds))
-            df = (a + b) ** 2 / (a**2 / (n_users - 1) + b**2 / (count - 1))
-            covariance = covariance + over_seeds
-    else:
-        note = "; the luck of training seeds is not in them (one seed, or not the same seeds)"
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    rng = np.random.default_rng(DRAW_SEED)
-    normal = rng.standard_normal((DRAWS, len(per_config))) @ root.T
-    scale = np.sqrt(rng.chisquare(df, size=(DRAWS, 1)) / df)
-    return by_user.mean(axis=1) + normal / scale, df, note
+    found = replicates(known)
+    shares = best_by_utility(names, found.draws[..., None], lambda drawn: drawn[..., 0])
+    return shares, (f"probabilities of being best: t with {found.df:.3g} degrees of freedom{found.note}",)
 
 
 def _option(

@@ -20,6 +20,7 @@ from edgerig_controller.guidelines.resources import upper_bound
 from edgerig_controller.guidelines.scores import Floats
 
 CERTIFIED, EXCLUDED = 0.9, 0.1
+LEVEL = 0.95
 PIECE = 100
 
 
@@ -114,20 +115,92 @@ def best_by_utility(
 def hypervolume(points: Floats, reference: Floats, axes: Sequence[Axis]) -> float:
     """Returns the volume between the points (configurations x axes) and a reference point.
 
-    Points that are worse than the reference on some axis add nothing. Unit: the
-    product of the axes' units.
+    Exact for any number of axes. Points that are worse than the reference on some axis add nothing.
+    Unit: the product of the axes' units.
     """
-    gain = _oriented(points, axes) - _oriented(reference[None], axes)
-    return _volume(gain[(gain > 0).all(axis=1)])
+    return float(hypervolumes(points[None], reference, axes)[0])
+
+
+def hypervolumes(replicates: Floats, reference: Floats, axes: Sequence[Axis]) -> Floats:
+    """Returns the hypervolume of every draw (draws, configurations, axes); see `hypervolume`."""
+    gain = _oriented(replicates, axes) - _oriented(reference[None], axes)
+    # A point that is no better somewhere spans no box: it goes into the corner.
+    inside = np.asarray((gain > 0).all(axis=-1))
+    return _volumes(np.where(inside[..., None], gain, 0.0))
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The hypervolume that a group of configurations reaches, and what the front loses without the group.
+
+    `low` and `high` bound the volume, `lost_low` and `lost_high` the loss, both at 95 %.
+    """
+
+    group: str
+    count: int
+    volume: float
+    low: float
+    high: float
+    lost: float
+    lost_low: float
+    lost_high: float
+
+
+def volumes(
+    groups: Mapping[str, Sequence[int]],
+    means: Floats,
+    replicates: Floats,
+    reference: Floats,
+    axes: Sequence[Axis],
+    *,
+    level: float = LEVEL,
+) -> tuple[Volume, ...]:
+    """Compares groups of configurations (such as methods) by the hypervolume of their fronts.
+
+    Args:
+        groups: name to positions of its configurations.
+        means: estimates, (configurations, axes).
+        replicates: joint draws, (draws, configurations, axes).
+        reference: fixed beforehand, (axes,).
+        axes: direction of each.
+        level: of the intervals.
+
+    Returns:
+        The groups in the order given. All come from the same draws, so that they may be compared.
+    """
+    everything = list(range(means.shape[0]))
+    whole, drawn_whole = (hypervolumes(v, reference, axes) for v in (means[None], replicates))
+    found = []
+    for name, mine in groups.items():
+        rest = [at for at in everything if at not in set(mine)]
+        own, drawn_own = (hypervolumes(v[:, list(mine)], reference, axes) for v in (means[None], replicates))
+        without, drawn_without = (
+            hypervolumes(v[:, rest], reference, axes) if rest else np.zeros(len(v))
+            for v in (means[None], replicates)
+        )
+        volume, lost = float(own[0]), float(whole[0] - without[0])
+        low, high = centred_interval(drawn_own, volume, level)
+        lost_low, lost_high = centred_interval(drawn_whole - drawn_without, lost, level)
+        found.append(Volume(name, len(mine), volume, low, high, lost, lost_low, lost_high))
+    return tuple(found)
 
 
 def hypervolume_interval(
-    replicates: Floats, reference: Floats, axes: Sequence[Axis], *, level: float = 0.95
+    replicates: Floats, reference: Floats, axes: Sequence[Axis], *, estimate: float, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Returns the percentile interval of the hypervolume over joint draws."""
-    drawn = [hypervolume(points, reference, axes) for points in replicates]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    """Returns the interval of the hypervolume over joint draws, about the estimate."""
+    return centred_interval(hypervolumes(replicates, reference, axes), estimate, level)
+
+
+def centred_interval(drawn: Floats, estimate: float, level: float = LEVEL) -> tuple[float, float]:
+    """Returns the percentiles of draws, moved by how far their median lies off the estimate; never below 0.
+
+    A front of noisy points lies above the front of the true ones, and the draws are noisier
+    than the estimate by as much again: the shift takes that second part away.
+    """
+    low, middle, high = np.quantile(drawn, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    shift = estimate - middle
+    return max(0.0, float(low + shift)), max(0.0, float(high + shift))
 
 
 def _oriented(points: Floats, axes: Sequence[Axis]) -> Floats:
@@ -136,13 +209,24 @@ def _oriented(points: Floats, axes: Sequence[Axis]) -> Floats:
     return np.asarray(points * np.array([1.0 if axis.larger_is_better else -1.0 for axis in axes]))
 
 
-def _volume(gain: Floats) -> float:
-    """Sweeps the last axis and adds slabs, each the volume of the points that reach it."""
-    if not len(gain):
-        return 0.0
-    if gain.shape[1] == 1:
-        return float(gain.max())
-    ordered = gain[np.argsort(-gain[:, -1])]
-    heights = np.r_[ordered[:, -1], 0.0]
-    slabs = heights[:-1] - heights[1:]
-    return float(sum(slab * _volume(ordered[: i + 1, :-1]) for i, slab in enumerate(slabs) if slab > 0))
+def _volumes(gain: Floats) -> Floats:
+    """Sweeps the last axis from above and adds slabs, each the volume of the points that reach it.
+
+    Shape (draws, configurations, axes), corners of boxes from 0; all draws at once.
+    """
+    count, axes = gain.shape[1:]
+    if not count:
+        return np.zeros(len(gain))
+    if axes == 1:
+        return np.asarray(gain[..., 0].max(axis=1))
+    order = np.argsort(-gain[..., -1], axis=1, kind="stable")
+    ordered = np.take_along_axis(gain, order[..., None], axis=1)
+    heights = np.concatenate([ordered[..., -1], np.zeros((len(gain), 1))], axis=1)
+    slabs = heights[:, :-1] - heights[:, 1:]
+    if axes == 2:
+        return np.asarray((slabs * np.maximum.accumulate(ordered[..., 0], axis=1)).sum(axis=1))
+    total = np.zeros(len(gain))
+    for at in range(count):
+        if bool((slabs[:, at] > 0).any()):
+            total += slabs[:, at] * _volumes(ordered[:, : at + 1, :-1])
+    return total

@@ -9,12 +9,13 @@ forests: a guideline must be readable.
 In-sample gain is fiction at this scale, so a rule is judged on tasks and on
 devices that it has not seen, fitted on one half of users and seeds and scored on the
 other. It is published only if the lower bound of its gain over the best fixed
-action, tasks being the clusters, is above zero. Pure; knows arrays only.
+action, tasks being the clusters, is above zero. A leaf whose best two actions cannot be
+told apart says so and names the cheaper. Pure; knows arrays only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,17 @@ class Contexts:
     features: Floats
     chosen_on: Floats
     scored_on: Floats
+    # What an action costs, (contexts, actions) in any one unit, NaN where it is not known.
+    costs: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Tie:
+    """Two actions of a leaf that cannot be told apart; `cheaper` is -1 where costs are not known."""
+
+    first: int
+    second: int
+    cheaper: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,8 @@ class Rule:
     published: bool
     root_share: float | None
     threshold_interval: tuple[float, float] | None
+    # Leaves that are ties, by the way to them: True = left.
+    ties: Mapping[tuple[bool, ...], Tie]
 
 
 def learn(contexts: Contexts, *, resamples: int = 100, seed: int = 20240607) -> Rule:
@@ -102,7 +116,7 @@ def learn(contexts: Contexts, *, resamples: int = 100, seed: int = 20240607) -> 
     share, interval = stability(contexts, tree, resamples=resamples, seed=seed)
     fixed = contexts.actions[int(contexts.chosen_on.mean(axis=0).argmax())]
     published = isinstance(tree, Split) and low is not None and low > 0
-    return Rule(tree, fixed, tuple(validations), published, share, interval)
+    return Rule(tree, fixed, tuple(validations), published, share, interval, ties(contexts, tree))
 
 
 def fit(contexts: Contexts, among: Mask, depth: int = 2) -> Split | Leaf:
@@ -160,12 +174,65 @@ def stability(
     return len(thresholds) / resamples, (float(low), float(high))
 
 
-def words(tree: Split | Leaf, contexts: Contexts, indent: str = "") -> str:
-    """Words a tree, one condition a line."""
+def ties(contexts: Contexts, tree: Split | Leaf) -> dict[tuple[bool, ...], Tie]:
+    """Returns the leaves whose action is not surely better than the next best one, on the other half.
+
+    The next best is that of half A; the difference is taken on half B, tasks being
+    the clusters, at 95 %.
+    """
+    found = {}
+    for way, leaf, rows in _leaves(contexts, tree, np.arange(len(contexts.tasks)), ()):
+        if len(rows) == 0 or len(contexts.actions) < 2:
+            continue
+        order = np.argsort(-contexts.chosen_on[rows].mean(axis=0), kind="stable")
+        second = int(next(action for action in order if action != leaf.action))
+        labels = np.array(contexts.tasks)[rows]
+        lead = contexts.scored_on[rows, leaf.action] - contexts.scored_on[rows, second]
+        by_task = [float(lead[labels == name].mean()) for name in sorted(set(labels))]
+        low = mean_interval(by_task).low
+        if low is None or low <= 0:
+            found[way] = Tie(leaf.action, second, _cheaper(contexts, rows, leaf.action, second))
+    return found
+
+
+def _cheaper(contexts: Contexts, rows: npt.NDArray[np.int64], first: int, second: int) -> int:
+    if contexts.costs is None:
+        return -1
+    means = contexts.costs[rows][:, [first, second]].mean(axis=0)
+    return -1 if bool(np.isnan(means).any()) else (first, second)[int(means[1] < means[0])]
+
+
+def _leaves(
+    contexts: Contexts, tree: Split | Leaf, rows: npt.NDArray[np.int64], way: tuple[bool, ...]
+) -> list[tuple[tuple[bool, ...], Leaf, npt.NDArray[np.int64]]]:
+    """Lists the leaves with the way to them and the contexts that arrive."""
     if isinstance(tree, Leaf):
-        return f"{indent}{contexts.actions[tree.action]}"
+        return [(way, tree, rows)]
+    left = contexts.features[rows, tree.feature] <= tree.threshold
+    return [
+        *_leaves(contexts, tree.left, rows[left], (*way, True)),
+        *_leaves(contexts, tree.right, rows[~left], (*way, False)),
+    ]
+
+
+def words(
+    tree: Split | Leaf,
+    contexts: Contexts,
+    tied: Mapping[tuple[bool, ...], Tie] | None = None,
+    way: tuple[bool, ...] = (),
+) -> str:
+    """Words a tree, one condition a line; a tied leaf says either."""
+    indent = "  " * len(way)
+    if isinstance(tree, Leaf):
+        tie = (tied or {}).get(way)
+        if tie is None:
+            return f"{indent}{contexts.actions[tree.action]}"
+        names = (contexts.actions[tie.first], contexts.actions[tie.second])
+        cheaper = f" (cheaper: {contexts.actions[tie.cheaper]})" if tie.cheaper >= 0 else ""
+        return f"{indent}either {names[0]} or {names[1]}{cheaper}"
     name = contexts.feature_names[tree.feature]
-    left, right = (words(side, contexts, indent + "  ") for side in (tree.left, tree.right))
+    left = words(tree.left, contexts, tied, (*way, True))
+    right = words(tree.right, contexts, tied, (*way, False))
     return f"{indent}if {name} <= {tree.threshold:.4g}:\n{left}\n{indent}else:\n{right}"
 
 

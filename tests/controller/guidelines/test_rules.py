@@ -7,7 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgerig_controller.guidelines.rules import Contexts, Leaf, Split, decide, fit, learn, validate, words
+from edgerig_controller.guidelines.rules import (
+    Contexts,
+    Leaf,
+    Split,
+    Tie,
+    decide,
+    fit,
+    learn,
+    ties,
+    validate,
+    words,
+)
 
 ACTIONS = ("none", "rag", "lora", "rag+lora")
 
@@ -80,6 +91,33 @@ def test_a_rule_is_worded() -> None:
     assert words(tree, contexts(0.0, seed=1)) == (
         "if D1 <= 0.5:\n  lora\nelse:\n  if ram <= 8:\n    none\n  else:\n    rag"
     )
+
+
+def test_a_leaf_whose_best_two_cannot_be_told_apart_says_either_and_names_the_cheaper() -> None:
+    found = contexts(0.0, seed=7)
+    found.chosen_on[:, 0] += 50
+    found.scored_on[:, 0] += 50
+    # Nothing else comes near the first: it stands alone.
+    assert ties(found, Leaf(0)) == {}
+    found.chosen_on[:, 2] = found.chosen_on[:, 0] - 0.01
+    found.scored_on[:, 2] = found.scored_on[:, 0] + 0.1 * (np.arange(len(found.tasks)) % 2 - 0.5)
+    tied = ties(found, Leaf(0))
+    assert tied == {(): Tie(0, 2, -1)}
+    costs = np.tile([9.0, 1.0, 4.0, 1.0], (len(found.tasks), 1))
+    priced = replace(found, costs=costs)
+    assert words(Leaf(0), priced, ties(priced, Leaf(0))) == "either none or lora (cheaper: lora)"
+    unknown = replace(found, costs=np.where(costs == 4.0, np.nan, costs))
+    assert words(Leaf(0), unknown, ties(unknown, Leaf(0))) == "either none or lora"
+
+
+def test_ties_are_found_in_the_leaf_where_they_are() -> None:
+    found = contexts(10.0, seed=1)
+    learned = learn(found, resamples=1)
+    assert isinstance(learned.tree, Split)
+    assert learned.ties == ties(found, learned.tree)
+    # Actions 2 and 3 are alike by chance only; a leaf that is no tie leads by its lower bound.
+    for way in learned.ties:
+        assert len(way) in (1, 2)
 
 
 def test_what_cannot_be_validated_is_refused() -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from edgerig_controller.evidence.build import build as build_evidence
 from edgerig_controller.evidence.judge import judge
+from edgerig_controller.guidelines.utility import Utility
 from edgerig_controller.report.data import StudyData
 from edgerig_controller.report.guide import draw, render
 from edgerig_controller.report.guide.build import build
-from edgerig_controller.report.guide.model import GuideReport
+from edgerig_controller.report.guide.model import FrontPlot, GuideReport
 from edgerig_controller.store.rows import PointRow
 from tests.controller.evidence.made import GIB, LORA, NONE, RAG, RAG_HELPS, study
 from tests.controller.report.test_render import Balance
@@ -34,8 +35,8 @@ SECTIONS = (
 )
 
 
-def report_of(*studies: StudyData) -> GuideReport:
-    return build(judge(build_evidence(studies)), now_unix_s=1_780_000_300.0)
+def report_of(*studies: StudyData, utility: Utility | None = None) -> GuideReport:
+    return build(judge(build_evidence(studies)), now_unix_s=1_780_000_300.0, utility=utility)
 
 
 def oom(factors: dict[str, object]) -> str:
@@ -84,7 +85,7 @@ def test_sections_without_data_say_why() -> None:
         "no training was scored at points of its budget",
         "no configuration was run with two amounts of history",
         "no configuration was compressed",
-        "0 task(s) with two actions in common",
+        "no task has two actions that can be compared",
     ):
         assert f"No data: {reason}" in text
 
@@ -226,9 +227,80 @@ def test_a_rule_that_generalises_is_stated_with_its_regret() -> None:
     tasks = tuple(f"lamp-{n}" for n in range(1, 11))
     data = study(tasks=tasks, models=("org/small",), histories=(4, 64), users=30, skill=skill)
     found = report_of(data).rules
-    assert found.published and "if history <= " in found.words
+    assert found.published and "if items of history per user <= " in found.words
     _, gain, own, fixed, chance = found.validations[0]
     assert gain is not None and (gain.low or 0) > 0 and own < fixed < chance
+
+
+TEN_TASKS = tuple(f"lamp-{n}" for n in range(1, 11))
+
+
+def test_a_rule_keeps_to_limits_and_failures_of_the_place() -> None:
+    """Two boxes; the large model is better, and gets out of memory on the small one."""
+
+    def skill(factors: dict[str, object]) -> float:
+        return 0.8 if "large" in str(factors["model"]) else 0.4
+
+    def small_box(factors: dict[str, object]) -> str:
+        return "oom_host" if "large" in str(factors["model"]) else ""
+
+    usual = {"tasks": TEN_TASKS, "methods": (RAG,), "users": 30, "skill": skill}
+    boxes = (
+        study("big", device="agx", memory_bytes=32 * GIB, **usual),  # type: ignore[arg-type]
+        study("nano", device="nano", memory_bytes=4 * GIB, fails=small_box, **usual),  # type: ignore[arg-type]
+    )
+    found = report_of(*boxes).rules
+    assert found.published and found.contexts == 20
+    assert found.words.startswith("if memory of the box in GiB <= 4:\n  org/small rag")
+    assert "else:\n  org/large rag" in found.words
+    # With a limit that the large model breaks everywhere (3 x 3 J a request) there is nothing to decide.
+    limited = report_of(*boxes, utility=Utility(energy_j=5.0)).rules
+    assert not limited.published and limited.fixed_action == "org/small rag k=4 retriever=bm25"
+    assert limited.utility == "quality in points; 0 where energy per request at most 5 J does not hold"
+
+
+def test_a_price_of_energy_changes_what_is_best() -> None:
+    def skill(factors: dict[str, object]) -> float:
+        return 0.62 if "large" in str(factors["model"]) else 0.60
+
+    data = study(tasks=TEN_TASKS[:4], methods=(NONE,), users=60, skill=skill)
+    assert report_of(data).rules.fixed_action == "org/large none"
+    # 6 J against 2 J: four joules more for two points.
+    priced = report_of(data, utility=Utility(points_per_joule=5.0))
+    assert priced.rules.fixed_action == "org/small none"
+    best = dict(priced.fronts.plots[0].best)
+    assert best["org/small none"] > 0.9
+    assert sum(best.values()) == pytest.approx(1.0)
+    assert report_of(data).fronts.plots[0].best == ()
+
+
+def test_methods_are_compared_by_hypervolume_against_a_stated_reference() -> None:
+    plot = report_of(study(models=("org/small",), users=30)).fronts.plots[0]
+    assert [entry.axis for entry in plot.reference] == ["j_per_request", "ttft_s", "rss_peak_bytes"]
+    # Twice the dearest run: RAG takes 3 J.
+    assert plot.reference[0].value == pytest.approx(2 * 3, rel=0.1)
+    by_method = {volume.group: volume for volume in plot.volumes}
+    assert set(by_method) == {"no adaptation", "RAG", "LoRA"}
+    lora, rag = by_method["LoRA"], by_method["RAG"]
+    assert 0 < lora.low < lora.volume < lora.high < 1
+    # LoRA is better than RAG and cheaper: RAG adds nothing, LoRA all that lies above no adaptation.
+    assert lora.volume > rag.volume and rag.lost == pytest.approx(0.0, abs=0.02) and lora.lost > 0.02
+    assert "train_j" in plot.axes
+
+
+def test_what_does_not_fit_is_not_on_the_front_and_is_listed() -> None:
+    def reasons(plot: FrontPlot) -> dict[str, str]:
+        return dict(plot.left_out)
+
+    data = study(users=30, memory_bytes=GIB)
+    (plot,) = report_of(data).fronts.plots
+    # Three times 400 MB and the margin do not fit into 1 GiB.
+    assert {name for name, why in reasons(plot).items() if "memory reaches" in why} == {
+        "org/large lora", "org/large none", "org/large rag",
+    }  # fmt: skip
+    assert {point.config for point in plot.points} == {"org/small lora", "org/small none", "org/small rag"}
+    (slow,) = report_of(data, utility=Utility(energy_j=2.5)).fronts.plots
+    assert "energy per request is" in reasons(slow)["org/small rag"]
 
 
 def test_every_published_statement_stands_beside_our_verdict() -> None:

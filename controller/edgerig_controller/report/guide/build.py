@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgerig_controller.evidence.judge import REGISTERED, Guide
+from edgerig_controller.guidelines.utility import Utility
 from edgerig_controller.report.guide.coverage import coverage, raw_runs
 from edgerig_controller.report.guide.curves import budgets, histories, interactions
 from edgerig_controller.report.guide.decisions import decisions
@@ -13,8 +14,14 @@ from edgerig_controller.report.guide.rulebook import rules
 from edgerig_controller.report.guide.threats import LIMITS, threats
 
 
-def build(guide: Guide, *, now_unix_s: float) -> GuideReport:
-    """Builds the report."""
+def build(guide: Guide, *, now_unix_s: float, utility: Utility | None = None) -> GuideReport:
+    """Builds the report.
+
+    Args:
+        guide: the judged claims with their evidence.
+        now_unix_s: when it is written.
+        utility: limits and prices that a person declared; fronts and the rule keep to them.
+    """
     evidence = guide.evidence
     return GuideReport(
         title=", ".join(dict.fromkeys(data.study.name for data in evidence.studies)),
@@ -22,11 +29,11 @@ def build(guide: Guide, *, now_unix_s: float) -> GuideReport:
         guide=guide,
         tiers=decisions(evidence),
         coverage=coverage(evidence),
-        fronts=fronts(evidence),
+        fronts=fronts(evidence, utility),
         budgets=budgets(evidence),
         histories=histories(evidence),
         interactions=interactions(evidence),
-        rules=rules(evidence),
+        rules=rules(evidence, utility),
         published=published(guide.family(REGISTERED)),
         threats=threats(guide),
         limits=LIMITS,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgerig_controller.evidence.judge import Guide
 from edgerig_controller.evidence.runs import Notice
 from edgerig_controller.guidelines.guideline import Guideline
+from edgerig_controller.guidelines.pareto import Volume
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,22 @@ class FrontPoint:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """One coordinate of the reference point of hypervolumes, in `unit`; quality's is 0 points."""
+
+    axis: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class FrontPlot:
-    """Who is worth choosing on one device and task; `axes` says what dominance looked at."""
+    """Who is worth choosing on one device and task; `axes` says what dominance looked at.
+
+    `volumes` compares methods by the hypervolume of their fronts, as a share of the box between
+    the reference point and 100 points at no cost. `best` is how probably each
+    configuration has the highest declared utility; empty where none was declared.
+    """
 
     device: str
     task: str
@@ -102,12 +117,18 @@ class FrontPlot:
     axes: tuple[str, ...]
     points: tuple[FrontPoint, ...]
     left_out: tuple[tuple[str, str], ...]
+    reference: tuple[Reference, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    best: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Fronts:
+    """`more` counts plots that are not shown."""
+
     plots: tuple[FrontPlot, ...]
     empty: str
+    more: int = 0
 
 
 @dataclass(frozen=True)
@@ -162,6 +183,8 @@ class RuleSection:
     stability: str
     contexts: int
     empty: str
+    # What a deployment is worth, in words.
+    utility: str = ""
 
 
 @dataclass(frozen=True)
