@@ -15,23 +15,19 @@ from typing import Any
 
 import grpc.aio
 
-from edgerig import documents
 from edgerig.channel import CHUNK_BYTES
-from edgerig.errors import EdgerigError, ProtocolError, StorageError
+from edgerig.errors import ProtocolError
 from edgerig.v1 import agent_service_pb2 as pb
 from edgerig.v1.agent_service_pb2_grpc import AgentServiceServicer
-from edgerig.v1.attempt_pb2 import AttemptResult, ItemScore
 from edgerig.version import CONTROLLER_CAPABILITIES, PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
 from edgerig_controller.fleet.changes import INVENTORY
 from edgerig_controller.fleet.leases import TTL_S, HeldState, Verdict
 from edgerig_controller.rpc import certificates, checks
 from edgerig_controller.rpc.frame import LOCAL_DEVICE, Frame
+from edgerig_controller.rpc.intake import Intake
 from edgerig_controller.rpc.interceptors import Denied
 from edgerig_controller.rpc.peers import certificate_serial, require_peer
-from edgerig_controller.rpc.scores import read_scores
-from edgerig_controller.rpc.stopping import stop_early
 from edgerig_controller.store.leases import Held, Order
-from edgerig_controller.store.results import Outcome, Submission
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +36,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _HELLO_S = 10.0
 _MAX_HELD = 64
 _MAX_REASON = 500
-_RESULT_JSON_MAX_BYTES = 4 * 1024 * 1024
 
 _HELD: dict[int, HeldState] = {
     pb.HELD_STATE_ACCEPTED: "accepted",
@@ -56,22 +51,14 @@ _VERDICT: dict[Verdict, pb.Verdict] = {
     "already_have": pb.VERDICT_ALREADY_HAVE,
     "discard": pb.VERDICT_DISCARD,
 }
-_OUTCOME: dict[Outcome, pb.CommitOutcome] = {
-    "canonical": pb.COMMIT_OUTCOME_CANONICAL,
-    "superseded": pb.COMMIT_OUTCOME_SUPERSEDED,
-    "already_have": pb.COMMIT_OUTCOME_ALREADY_HAVE,
-    "conflict": pb.COMMIT_OUTCOME_CONFLICT,
-    "discarded": pb.COMMIT_OUTCOME_DISCARDED,
-}
 
 
 class AgentService(AgentServiceServicer):
     """Serves the agents of one fleet."""
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, intake: Intake | None = None) -> None:
         self._frame = frame
-        # Bytes of each blob that is being uploaded, per device and attempt.
-        self._uploads: dict[tuple[str, str], dict[str, int]] = {}
+        self._intake = intake or Intake(frame)
 
     async def Session(
         self, request_iterator: AsyncIterator[pb.SessionRequest], context: Context
@@ -172,72 +159,10 @@ class AgentService(AgentServiceServicer):
     async def CommitResult(
         self, request: pb.CommitResultRequest, context: Context
     ) -> pb.CommitResultResponse:
-        device_id = await self._device(context)
-        _check_commit(request)
-        frame = self._frame
-        async with frame.committing:
-            missing = await asyncio.to_thread(self._missing, request)
-            if missing:
-                return pb.CommitResultResponse(outcome=pb.COMMIT_OUTCOME_INCOMPLETE, missing_sha256=missing)
-            scores = await asyncio.to_thread(self._read_files, request)
-            submission = Submission(
-                device_id,
-                request.attempt_id,
-                request.epoch,
-                request.kind,
-                request.sha256,
-                request.manifest,
-                request.result,
-                scores,
-            )
-            committed = await frame.store.ask(
-                lambda store: store.commit_result(submission, now_unix_s=frame.clock())
-            )
-            if committed.outcome == "canonical":
-                await self._stop_early(committed.study_id, request.attempt_id)
-        if committed.outcome == "conflict":
-            _log.error("attempt %s: %s", request.attempt_id, committed.reason)
-        self._uploads.pop((device_id, request.attempt_id), None)
-        if committed.study_id:
-            files = [(file.path, file.sha256) for file in request.manifest.files]
-            frame.traces.remember(committed.study_id, request.attempt_id, files)
-        await frame.announce([committed.study_id])
-        frame.on_result()
-        return pb.CommitResultResponse(outcome=_OUTCOME[committed.outcome], reason=committed.reason)
-
-    async def _stop_early(self, study_id: str, attempt_id: str) -> None:
-        """Leaves out what need not run; a study whose claims cannot be read just runs to its end."""
-        frame = self._frame
-        try:
-            count = await frame.store.ask(
-                lambda store: stop_early(store, study_id, attempt_id, now_unix_s=frame.clock())
-            )
-        except EdgerigError as error:
-            _log.error("study %s does not stop early: %s", study_id, error.message)
-            return
-        if count:
-            _log.info("study %s: %d trials need not run", study_id, count)
+        return await self._intake.commit(await self._device(context), request)
 
     async def PutChunk(self, request: pb.PutChunkRequest, context: Context) -> pb.PutChunkResponse:
-        device_id = await self._device(context)
-        attempt_id = checks.check_name(request.attempt_id, "attempt_id")
-        if len(request.data) > CHUNK_BYTES:
-            raise ProtocolError(f"A piece of {len(request.data)} bytes is larger than {CHUNK_BYTES}.")
-        upload = (device_id, attempt_id)
-        # Asked once for all pieces; what the attempt has become is for its commit to find out.
-        if upload not in self._uploads and not await self._frame.store.ask(
-            lambda store: store.attempt_open_on(device_id, attempt_id)
-        ):
-            raise ProtocolError(f"Attempt {attempt_id} is unknown here or not of {device_id}.")
-        self._reserve(upload, request.sha256, request.size_bytes)
-        state = await asyncio.to_thread(
-            self._frame.blobs.put_chunk,
-            request.sha256,
-            request.size_bytes,
-            request.offset_bytes,
-            request.data,
-        )
-        return pb.PutChunkResponse(stored_bytes=state.stored_bytes, complete=state.complete)
+        return await self._intake.put_chunk(await self._device(context), request)
 
     async def GetChunk(self, request: pb.GetChunkRequest, context: Context) -> pb.GetChunkResponse:
         device_id = await self._device(context)
@@ -310,36 +235,6 @@ class AgentService(AgentServiceServicer):
         for problem in await asyncio.to_thread(frame.traces.convert_pending):
             _log.warning("%s", problem)
 
-    def _missing(self, request: pb.CommitResultRequest) -> list[str]:
-        hashes = {file.sha256 for file in request.manifest.files}
-        return sorted(sha256 for sha256 in hashes if not self._frame.blobs.has(sha256))
-
-    def _read_files(self, request: pb.CommitResultRequest) -> list[ItemScore]:
-        """Checks that result.json says the same as the message, and reads the item scores."""
-        blobs = self._frame.blobs
-        scores: list[ItemScore] = []
-        for file in request.manifest.files:
-            if blobs.size_bytes(file.sha256) != file.size_bytes:
-                raise ProtocolError(f"File {file.path} has another size than the manifest says.")
-            if file.path == "result.json":
-                text = blobs.read(file.sha256, 0, _RESULT_JSON_MAX_BYTES)
-                stored = documents.from_json(text, AttemptResult(), what="result.json")
-                if _bytes(stored) != _bytes(request.result):
-                    raise ProtocolError("result.json says something else than the result that came with it.")
-            if file.path == "scores.jsonl":
-                with blobs.open(file.sha256) as opened:
-                    scores = read_scores(opened)
-        return scores
-
-    def _reserve(self, upload: tuple[str, str], sha256: str, size_bytes: int) -> None:
-        uploads = self._uploads.setdefault(upload, {})
-        uploads[sha256] = size_bytes
-        if sum(uploads.values()) > checks.ATTEMPT_QUOTA_BYTES:
-            del uploads[sha256]
-            raise StorageError(
-                f"The files of attempt {upload[1]} have more than {checks.ATTEMPT_QUOTA_BYTES} bytes."
-            )
-
 
 async def _first_hello(requests: AsyncIterator[pb.SessionRequest]) -> pb.Hello:
     try:
@@ -352,15 +247,6 @@ async def _first_hello(requests: AsyncIterator[pb.SessionRequest]) -> pb.Hello:
     return first.hello
 
 
-def _check_commit(request: pb.CommitResultRequest) -> None:
-    checks.check_name(request.attempt_id, "attempt_id")
-    if request.kind != checks.RESULT_KIND:
-        raise ProtocolError(f"Results of kind {request.kind[:40]!r} are not known.")
-    if request.result.attempt_id != request.attempt_id:
-        raise ProtocolError("The result is of another attempt.")
-    checks.check_manifest(request.manifest, request.sha256, request.attempt_id)
-
-
 def _held(item: pb.HeldAttempt) -> Held:
     state = _HELD.get(item.state)
     if state is None:
@@ -371,7 +257,3 @@ def _held(item: pb.HeldAttempt) -> Held:
 
 def _verdict(order: Order) -> pb.HeldVerdict:
     return pb.HeldVerdict(attempt_id=order.attempt_id, verdict=_VERDICT[order.verdict], reason=order.reason)
-
-
-def _bytes(result: AttemptResult) -> bytes:
-    return result.SerializeToString(deterministic=True)
