@@ -22,6 +22,9 @@ def test_an_example_plans(path: Path) -> None:
 
 def test_the_ablation_leaves_nothing_out_without_a_reason_of_the_catalogue() -> None:
     prepared = prepare_file(EXAMPLES / "studies/ablation.yaml")
-    assert len(prepared.cells) + len(prepared.exclusions) == 36 * 5
+    # Five compressions, two of them in both orders.
+    assert len(prepared.cells) + len(prepared.exclusions) == 36 * (5 + 2)
+    orders = {cell.factors["compression"].get("order") for cell in prepared.cells}
+    assert orders == {None, "compress-then-tune", "tune-then-compress"}
     assert {exclusion.source for exclusion in prepared.exclusions} == {"catalogue"}
     assert all(exclusion.reason for exclusion in prepared.exclusions)
