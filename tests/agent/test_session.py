@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -13,19 +15,50 @@ from hypothesis import strategies as st
 
 from edgerig.errors import EdgerigError, ProtocolError, UnreachableError
 from edgerig.v1.agent_service_pb2 import SyncRequest
+from edgerig_agent import session
 from edgerig_agent.identity import Identity
-from edgerig_agent.session import Backoff, GrpcChannel, Link
+from edgerig_agent.session import _QUIET_PAUSE_S, Backoff, GrpcChannel, Link
 from edgerig_agent.signals import Signals
 from tests.fakes.authority import Authority
 from tests.fakes.controller import PATIENCE_S, FakeController
 
 
 @given(st.integers())
-def test_pauses_grow_and_stay_below_ten_seconds(seed: int) -> None:
+def test_pauses_stay_below_a_bound_that_doubles_up_to_ten_seconds(seed: int) -> None:
     backoff = Backoff(random.Random(seed))
-    pauses_s = [backoff.pause_s() for _ in range(20)]
-    assert all(0 < pause_s <= 10.0 for pause_s in pauses_s)
-    assert pauses_s[-1] >= 5.0
+    for number in range(20):
+        assert 0 <= backoff.pause_s() <= min(0.5 * 2**number, 10.0)
+
+
+def waiting_s(pauses: Callable[[random.Random], float], agents: int) -> list[float]:
+    """Returns how long after its return a controller that was gone for 90 s waits for each of a fleet."""
+    waits_s = []
+    for seed in range(agents):
+        rng = random.Random(seed)
+        next_dial_s = 0.0
+        while next_dial_s < 90.0:
+            next_dial_s += pauses(rng)
+        waits_s.append(next_dial_s - 90.0)
+    return sorted(waits_s)
+
+
+def test_a_fleet_is_back_soon_after_its_controller_and_not_all_at_once() -> None:
+    backoffs: dict[random.Random, Backoff] = {}
+
+    def idle(rng: random.Random) -> float:
+        return backoffs.setdefault(rng, Backoff(rng)).pause_s()
+
+    waits_s = waiting_s(idle, 1000)
+    assert waits_s[949] < 8.5
+    # What a controller can take: a dial is a TLS handshake and a Sync.
+    fullest = max(sum(start <= wait_s < start + 1.0 for wait_s in waits_s) for start in range(10))
+    assert fullest < 250
+
+
+def test_agents_that_measure_are_back_within_fifteen_seconds_too_and_not_in_step() -> None:
+    waits_s = waiting_s(lambda rng: rng.uniform(*_QUIET_PAUSE_S), 1000)
+    assert waits_s[949] < 11.0
+    assert max(sum(start <= wait_s < start + 1.0 for wait_s in waits_s) for start in range(12)) < 250
 
 
 def test_a_success_makes_the_pauses_short_again() -> None:
@@ -127,6 +160,20 @@ async def test_the_link_counts_how_long_nobody_answered(tmp_path: Path) -> None:
     assert (waited_s, opened.unreachable_s()) == (30.0, 0.0)
     await opened.close()
     await controller.stop()
+
+
+async def test_a_dial_into_a_network_that_swallows_everything_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_WELCOME_S", 0.05)
+    controller = FakeController()
+    identity = controller.enroll_home(tmp_path)
+    # It takes connections and never says anything: TLS waits, as it does behind a cut.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        opened = link(identity, f"127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(UnreachableError, match="did not greet"):
+            await asyncio.wait_for(opened._converse(), PATIENCE_S)
+        await opened.close()
 
 
 async def test_the_link_dials_again_at_once_when_the_measurement_is_over(tmp_path: Path) -> None:
