@@ -303,7 +303,9 @@ class Link:
                 self._pass_on(signal)
             raise UnreachableError(f"the controller at {self._dialled} ended the stream")
         except asyncio.TimeoutError as error:
-            raise UnreachableError(f"{self._dialled} did not greet within {_WELCOME_S:.0f} s") from error
+            raise UnreachableError(
+                f"{self._dialled} did not greet within {_WELCOME_S:.0f} s", hint="edgerig-agent doctor"
+            ) from error
         except asyncio.InvalidStateError as error:
             raise UnreachableError(f"the stream to {self._dialled} ended while it was opened") from error
         finally:
