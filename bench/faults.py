@@ -27,7 +27,7 @@ from bench import report
 from bench.report import CouldNotRunError, Figure
 from tests.sim.faults import NOTHING, Plan
 from tests.sim.plants import PLANTS
-from tests.sim.world import run as run_seed
+from tests.sim.schedule import run as run_seed
 
 _BATCH = 50
 _QUIET_SEED = 7

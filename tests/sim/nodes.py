@@ -6,14 +6,16 @@ the databases, which live in memory with the same transactions as on a disk.
 
 from __future__ import annotations
 
+import functools
 import random
 import shutil
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from edgerig.errors import EdgerigError, StorageError
@@ -107,6 +109,7 @@ class AgentNode(Node):
         (self.home / "attempts").mkdir()
         disk.all_durable()
         self.database = sqlite3.connect(":memory:", isolation_level=None)
+        _empty_spool().backup(self.database)
         # Attempts of which a process began here, in order.
         self.ran: list[str] = []
         # Of these, the ones that a disk may have taken along.
@@ -217,6 +220,14 @@ class AgentNode(Node):
             raise StorageError("the disk is full, the spool cannot be written")
 
 
+@functools.cache
+def _empty_spool() -> sqlite3.Connection:
+    """Makes the spool of an agent that never held anything, once."""
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    spool.wrap(database, Path("memory"))
+    return database
+
+
 async def _facts() -> DeviceFacts:
     return DeviceFacts(environment_digest="e" * 64, memory_bytes=8 * 2**30)
 
@@ -231,6 +242,7 @@ class Database(sqlite3.Connection):
         owner = OWNER.get()
         if owner is None or self.total_changes == self._changes:
             super().commit()
+            self._changes = self.total_changes
             return
         try:
             owner.point("before commit")
@@ -254,10 +266,16 @@ class Database(sqlite3.Connection):
         super().close()
 
 
+def engine_on(database: Callable[[], Database]) -> Engine:
+    """Makes an engine on a database in memory, set up as the production code sets up its file."""
+    engine = create_engine("sqlite://", creator=database, poolclass=StaticPool)
+    configure(engine, begin="BEGIN IMMEDIATE", pragmas=())
+    return engine
+
+
 _present: list[Database] = []
 # One engine for all seeds: what it has compiled it need not compile again.
-_engine = create_engine("sqlite://", creator=lambda: _present[-1], poolclass=StaticPool)
-configure(_engine, begin="BEGIN IMMEDIATE", pragmas=())
+_engine = engine_on(lambda: _present[-1])
 
 
 class Known(AgentService):

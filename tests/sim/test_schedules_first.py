@@ -5,7 +5,7 @@ A failing seed replays exactly: `python -m bench.faults --seed N --verbose`.
 
 from __future__ import annotations
 
-from tests.sim.world import run
+from tests.sim.schedule import run
 
 
 def test_seeds_0_to_499_lose_nothing_and_get_stuck_nowhere() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sim.world import run
+from tests.sim.schedule import run
 
 
 def test_seeds_500_to_999_lose_nothing_and_get_stuck_nowhere() -> None:

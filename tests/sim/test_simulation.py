@@ -12,7 +12,7 @@ import pytest
 from tests.sim.disk import Disk, watch
 from tests.sim.faults import NOTHING, Plan
 from tests.sim.plants import PLANTS
-from tests.sim.world import run
+from tests.sim.schedule import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +24,7 @@ def test_without_faults_everything_is_done_in_a_minute() -> None:
 
 
 def test_a_seed_replays_exactly_in_another_process() -> None:
-    program = "from tests.sim.world import run; print([run(seed).digest for seed in (3, 10, 11, 12)])"
+    program = "from tests.sim.schedule import run; print([run(seed).digest for seed in (3, 10, 11, 12)])"
     digests = {
         subprocess.run(
             [sys.executable, "-c", program],
