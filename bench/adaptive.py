@@ -33,8 +33,7 @@ from edgerig_controller.guidelines.verdict import DECIDED, Verdict
 from edgerig_controller.guidelines.worlds import WORLDS, records_of
 
 PLANTED = {"W1": "H1", "W2": "H2", "W3": "H3a"}
-REPLAYS = {"W0": 400}
-OTHER_REPLAYS = 200
+REPLAYS = 400
 TRAINED_S, UNTRAINED_S, LONGEST_BUDGET = 600.0, 120.0, 800.0
 MOST_HOURS, SAME = 0.50, 0.90
 
@@ -51,7 +50,7 @@ class Outcome:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--replays", type=int, help="of each world, instead of 400 for W0 and 200")
+    parser.add_argument("--replays", type=int, help="of each world, instead of 400")
     parser.add_argument("--seed", type=int, help="instead of the one drawn from the commit")
     parser.add_argument("--jobs", type=int, default=cores(), help="processes; by default one per core")
     return report.run("adaptive", measure, parser)
@@ -63,7 +62,7 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
     seed = commit_seed() if arguments.seed is None else arguments.seed
     figures = [Figure("seed", seed, "")]
     for name in ("W0", *PLANTED):
-        replays = arguments.replays or REPLAYS.get(name, OTHER_REPLAYS)
+        replays = arguments.replays or REPLAYS
         report.progress(f"{name}: {replays} replays")
         found = of_world(name, list(spread(partial(replay, name, seed), replays, arguments.jobs)))
         report.progress(report.table(report.document(name, found)))

@@ -3,10 +3,12 @@
 Seeds run in blocks. After some of them every open claim is judged at the level
 that alpha spending leaves it (`sequential`), Holm over all registered claims;
 what rejected claims had is handed on (Maurer and Bretz 2013). A claim is settled
-when its verdict is decided at that level, when nothing of it can be tested, or when it is
+when its verdict is decided at that level and the rest of the seeds will more likely
+than not leave it so, when nothing of it can be tested, or when it is
 futile: the predictive probability that the rest of the seeds decides it is
 small (Spiegelhalter, Freedman and Blackburn 1986). Futility claims nothing, so it
-costs no error. Cells that no open claim looks at need no further seed.
+costs no error; nor does going on with a decided claim, which is judged anew. Cells
+that no open claim looks at need no further seed.
 
 Information is the inverse variance of an effect, projected to all seeds from its
 variance components: where users and tasks and not seeds make the spread, two
@@ -17,6 +19,7 @@ variances alone and not on the estimate. Pure: the same records give the same de
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -34,6 +37,9 @@ from edgerig_controller.guidelines.verdict import DECIDED, Evidence, Verdict, ju
 
 ALPHA, TOST_ALPHA = 0.05, 0.10
 FUTILE_BELOW = 0.20
+# A decided claim goes on where the planned end will more likely than not say otherwise,
+# such as that an effect is real beside being too small to matter.
+STABLE_FROM = 0.50
 # Share of the final information from which a claim is complete: intervals 5 % wider than the final ones.
 COMPLETE_FROM = 0.90
 FIRST_LOOK, MOST_LOOKS = 2, 5
@@ -56,7 +62,8 @@ class Standing:
 
     `n_seeds` is the look that settled it (the newest if it is open), `level` the
     nominal two-sided level of that look, `information` its share of the planned
-    end's, `chance` the predictive probability that the planned end decides it.
+    end's, `chance` the predictive probability that the planned end decides it or, of a
+    decided claim, that the planned end says the same.
     """
 
     claim_id: str
@@ -248,32 +255,37 @@ def _stand(course: _Course, look: Look, share: float, futile_below: float) -> St
         tost_level=1.0 - tost,
     )
     why, chance = "open", None
-    if guideline.verdict == Verdict.NOT_TESTED.value:
+    verdict = Verdict(guideline.verdict)
+    if verdict is Verdict.NOT_TESTED:
         why = "untestable"
-    elif Verdict(guideline.verdict) in DECIDED:
-        why = "decided"
     elif course.fractions[-1] == 1.0:
-        why = "complete"
+        why = "decided" if verdict in DECIDED else "complete"
     elif found.effect is not None:
-        chance = chance_of_decision(claim, found.effect, course.fractions[-1], overall)
-        why = "futile" if chance < futile_below else "open"
+        chances = chances_at_end(claim, found.effect, course.fractions[-1], overall)
+        if verdict in DECIDED:
+            chance = chances.get(verdict, 0.0)
+            why = "decided" if chance >= STABLE_FROM else "open"
+        else:
+            chance = sum(share for end, share in chances.items() if end in DECIDED)
+            why = "futile" if chance < futile_below else "open"
     return Standing(
         claim.claim_id, why, look.n_seeds, level, course.fractions[-1], chance, guideline, found.cells
     )
 
 
-def chance_of_decision(claim: Claim, effect: Effect, fraction: float, alpha: float) -> float:
-    """Returns the predictive probability that the planned end decides a claim that is open now.
+def chances_at_end(claim: Claim, effect: Effect, fraction: float, alpha: float) -> dict[Verdict, float]:
+    """Returns the predictive probability of each verdict at the planned end.
 
     The final estimate is normal around the present one with variance
     (1 - fraction) se^2, the error of what is known and of what is to come
     together; the final error is sqrt(fraction) se. Verdict rules as at the end.
+    Empty where the effect has no standard error.
     """
     if effect.se is None or effect.df is None:
-        return 0.0
+        return {}
     normal = ndtri((np.arange(_POINTS) + 0.5) / _POINTS)
     places = effect.estimate + effect.se * np.sqrt(1.0 - fraction) * normal
-    hits = 0
+    counts: Counter[Verdict] = Counter()
     for place in places:
         final = replace(effect, estimate=float(place), se=effect.se * float(np.sqrt(fraction)))
         evidence = Evidence(
@@ -284,5 +296,5 @@ def chance_of_decision(claim: Claim, effect: Effect, fraction: float, alpha: flo
             final.interval(1.0 - alpha),
             final.interval(1.0 - TOST_ALPHA),
         )
-        hits += judge(evidence).verdict in DECIDED
-    return hits / _POINTS
+        counts[judge(evidence).verdict] += 1
+    return {verdict: count / _POINTS for verdict, count in counts.items()}
