@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from edgerig_workload.tasks.items import DataFault
 
@@ -31,6 +33,17 @@ _INSTALL = {
     "torch": "a torch build for this board, for example: make install TORCH=cpu",
     "numpy": "pip install numpy",
 }
+
+
+# Names that a message lists before it only counts.
+_NAMES_SHOWN = 8
+
+
+def some(names: Iterable[Any]) -> str:
+    """List the first names in alphabetical order, and say how many more there are."""
+    listed = sorted(str(name) for name in names)
+    more = len(listed) - _NAMES_SHOWN
+    return ", ".join(listed[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class WorkerFault(Exception):  # noqa: N818 - it names what went wrong in the worker

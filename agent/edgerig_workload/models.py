@@ -16,7 +16,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from edgerig_workload.compress import artefacts
-from edgerig_workload.faults import WorkerFault
+from edgerig_workload.faults import WorkerFault, some
 from edgerig_workload.tasks.wording import Head
 
 # Used where neither configuration nor tokenizer says how long an input may be.
@@ -24,7 +24,6 @@ CONTEXT_TOKENS = 2048
 # Tokenizers without a limit of their own say a number larger than this.
 NO_LIMIT_TOKENS = 10**9
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _check_shards(folder: Path) -> None:
     )
     absent = sorted(str(name) for name in names if name not in outside and not (folder / str(name)).is_file())
     if outside or absent:
-        what = f"names {_some(outside)}" if outside else f"lacks {_some(absent)}"
+        what = f"names {some(outside)}" if outside else f"lacks {some(absent)}"
         raise WorkerFault("bad_model", f"{folder.name}: the index of its weights {what}")
 
 
@@ -206,19 +205,13 @@ def read_weights(folder: Path, kind: Any, dtype: torch.dtype, unused: tuple[str,
     wrong = {name: report.get(name) for name in ("mismatched_keys", "error_msgs")}
     wrong["missing_keys"] = [name for name in report["missing_keys"] if not name.startswith(unused)]
     if any(wrong.values()):
-        shown = "; ".join(f"{name}: {_some(values)}" for name, values in wrong.items() if values)
+        shown = "; ".join(f"{name}: {some(values)}" for name, values in wrong.items() if values)
         raise WorkerFault(
             "bad_model",
             f"the weights of {folder.name} do not fit its configuration: {shown}. Download the model again, "
             "or save it anew with save_pretrained",
         )
     return model
-
-
-def _some(values: Any) -> str:
-    names = sorted(str(value) for value in values)
-    tail = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + tail
 
 
 def _dtype(dtype: str, config: Any, device: torch.device) -> torch.dtype:

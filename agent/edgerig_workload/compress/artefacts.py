@@ -24,13 +24,12 @@ from torch import nn
 
 from edgerig_workload.compress.grid import Grid
 from edgerig_workload.compress.packed import Codes, Format, PackedLinear, PackedWeight
-from edgerig_workload.faults import WorkerFault
+from edgerig_workload.faults import WorkerFault, some
 
 _INT_BITS = 32
 # Nibble i of an int32 holds this output of its eight.
 _AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 _GPTQ_BITS = (2, 3, 4, 8)
-_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def load(folder: Path, kind: Any, config: Any, layout: Layout, dtype: torch.dtyp
     model.tie_weights()
     unmade = sorted(name for name, weight in model.named_parameters() if weight.is_meta)
     if unmade or report.unexpected_keys:
-        what = f"lacks {_some(unmade)}" if unmade else f"also holds {_some(report.unexpected_keys)}"
+        what = f"lacks {some(unmade)}" if unmade else f"also holds {some(report.unexpected_keys)}"
         raise WorkerFault("bad_model", f"the quantised checkpoint {folder.name} {what}")
     return model
 
@@ -198,9 +197,3 @@ def _awq(packed: torch.Tensor) -> torch.Tensor:
     ordered = torch.empty_like(nibbles)
     ordered[..., list(_AWQ_ORDER)] = nibbles
     return ordered.flatten(-2)
-
-
-def _some(names: Any) -> str:
-    listed = sorted(str(name) for name in names)
-    tail = f" and {len(listed) - _NAMES_SHOWN} more" if len(listed) > _NAMES_SHOWN else ""
-    return ", ".join(listed[:_NAMES_SHOWN]) + tail

@@ -53,7 +53,7 @@ def check(document: Document, catalog: Catalog) -> list[Problem]:
     for factor in SECTIONS:
         levels = factors.get(factor) if isinstance(factors, dict) else None
         for index, level in enumerate(levels if isinstance(levels, list) else ()):
-            given = {"kind": level} if isinstance(level, str) else presets.filled(level)
+            given = presets.spelled_out(level)
             if unknown := _preset_problems(("factors", factor, index), level, document):
                 problems += unknown
                 continue

@@ -99,11 +99,14 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def filled(level: Any) -> Any:
-    """Put the settings of a preset under those that stand beside it; anything else is returned as it is.
+def spelled_out(level: Any) -> Any:
+    """Return a level of a study file as a mapping with a kind; anything else is returned as it is.
 
-    An unknown preset becomes a kind that there is not, so that the level keeps its shape.
+    A text alone is a kind. The settings of a preset are put under those that stand beside it; an
+    unknown preset becomes a kind that there is not, so that the level keeps its shape.
     """
+    if isinstance(level, str):
+        return {"kind": level}
     name = level.get(KEY) if isinstance(level, dict) else None
     if not isinstance(name, str):
         return level

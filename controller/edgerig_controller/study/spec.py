@@ -60,11 +60,6 @@ def _bytes(value: Any) -> Any:
     return round(float(match[1]) * _UNITS[match[2].lower()])
 
 
-def _choice(value: Any) -> Any:
-    """Lets `none` stand for `{kind: none}`, and a preset for its settings."""
-    return {"kind": value} if isinstance(value, str) else presets.filled(value)
-
-
 def _history(value: Any) -> Any:
     return -1 if value == "all" else value
 
@@ -113,7 +108,7 @@ class PresetChoice(BaseModel):
 _NONE = Choice.model_validate({"kind": "none"})
 ChoiceLevel: TypeAlias = Annotated[
     Choice,
-    BeforeValidator(_choice, json_schema_input_type=Choice | PresetChoice | str),
+    BeforeValidator(presets.spelled_out, json_schema_input_type=Choice | PresetChoice | str),
     Field(description="A kind alone, or kinds with parameters; lists in it are crossed."),
 ]
 _HistoryInput: TypeAlias = Annotated[int, Field(ge=-1, le=HISTORY_MOST)] | Literal["all"]
