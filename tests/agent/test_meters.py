@@ -14,6 +14,7 @@ from edgerig.documents import from_json
 from edgerig.errors import UsageError
 from edgerig.v1.attempt_pb2 import (
     BOUNDARY_ESTIMATE,
+    BOUNDARY_MODULE_IN,
     BOUNDARY_WALL_AC,
     PHASE_INFERENCE,
     AttemptResult,
@@ -124,8 +125,11 @@ def test_a_meter_that_dies_in_the_middle_costs_its_own_figure_and_nothing_else(t
     module = next(m for m in result.measurements if m.name == "energy_j" and m.source.startswith("ina3221"))
     assert module.value > 0 and module.coverage > 0.98
     assert all(m.coverage < 0.98 for m in energies(result, BOUNDARY_WALL_AC) if m.HasField("value"))
-    # The device has a total of its own, so the meter's gap is none of the run's.
-    assert not {"low_coverage", "sensor_unreadable"} & set(result.flags)
+    # The device has a total of its own, so the meter's gap is none of the run's. On a busy
+    # machine the sampler itself may come late, and then the run has a gap of its own.
+    own = [m for m in result.measurements if m.name == "energy_j" and m.boundary == BOUNDARY_MODULE_IN]
+    assert "sensor_unreadable" not in result.flags
+    assert "low_coverage" not in result.flags or any(m.coverage < 0.98 for m in own)
 
 
 @pytest.mark.system

@@ -2,7 +2,12 @@
 
 One random instant in each interval (stratified jitter) keeps samples from
 locking onto the rhythm of tokens or steps; a fixed grid of the same rate has an
-energy error that does not shrink with the length of the window (docs/adr/0012).
+energy error that does not shrink with the length of the window (docs/adr/0008).
+
+What a tick must do at its instant is little: sleep, read, note the time. Numbers are made and
+written for sixteen ticks at once, because a process that has just woken up pays for
+every line of code that the processor has forgotten meanwhile (docs/adr/0022). A sampler
+that is killed loses these sixteen ticks and no more.
 
 Standard library only (NVML's binding lazily, where a driver answers): this
 process runs beside every measurement. It knows nothing of trials or phases. It
@@ -17,12 +22,19 @@ import os
 import signal
 import sys
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerig_agent.measure.character import characterise, is_power, pace
 from edgerig_agent.measure.tracefile import TraceWriter
-from edgerig_agent.probes.base import UNREAD, Channel, Probe, places
+from edgerig_agent.probes.base import NEVER, UNREAD, Channel, Probe, places
 from edgerig_agent.probes.families import discover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    # What the loop reads a probe by: descriptors, bytes of each, reading of everything, where a
+    # reading goes, in how many readings everything is due again, and the interval in which it is.
+    Reader = list[Any]
 
 BASE_INTERVAL_NS = 10_000_000
 
@@ -30,8 +42,9 @@ BASE_INTERVAL_NS = 10_000_000
 _LATE_STEP_NS = 100_000
 _LATE_STEPS = 1_001
 _MASK = 2**64 - 1
-# Intervals that are planned together; then lateness is counted and the parent looked for.
-_PLANNED = 64
+# Intervals that are planned together; after them what was read is written, lateness is
+# counted and the parent looked for.
+_PLANNED = 16
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -123,8 +136,6 @@ class Stream:
         self.every = max(1, round(probe.interval_ns / base_interval_ns))
         self.probe = probe
         self.channels = probe.open()
-        # The interval in which it is read next.
-        self.due = 0
         if is_power(probe):
             self.every *= pace(probe, self.every * base_interval_ns)
         header = {
@@ -139,21 +150,53 @@ class Stream:
         }
         fields = [_field(channel) for channel in self.channels]
         self._writer = TraceWriter(f"{folder}/{probe.name}.trace", header, fields)
-        self.append = self._writer.append
+        # Begin and end of each reading, and what it gave: texts, or numbers of a probe without files.
+        self._kept: list[tuple[int, int, Any]] = []
+        self.keep = self._kept.append
+        self._numbers: Callable[[Any], list[int]] | None = getattr(probe, "numbers", None)
+        self.read: Callable[[], Any] = getattr(probe, "read_texts", probe.read_all)
 
-    def sample(self, index: int, begin_ns: int = 0) -> int:
-        """Reads the probe once and returns when that was over; the stamp is the middle of the reading."""
-        begin_ns = begin_ns or time.monotonic_ns()
-        values = self.probe.read_all()
-        end_ns = time.monotonic_ns()
-        self.append((begin_ns + end_ns) // 2, values)
-        self.due = (index // self.every + 1) * self.every
-        return end_ns
+    def sample(self) -> None:
+        """Reads the probe once and writes it."""
+        begin_ns = time.monotonic_ns()
+        taken = self.read()
+        self.keep((begin_ns, time.monotonic_ns(), taken))
+        self.write()
+
+    def reader(self) -> Reader:
+        """Returns what the loop needs to read the probe."""
+        probe: Any = self.probe
+        if self._numbers is None:
+            return [(), 0, self.read, self.keep, _always_whole, 0]
+        return [probe.fds, probe.text_bytes, self.read, self.keep, probe.whole_in, 0]
+
+    def write(self) -> None:
+        """Writes what was kept; the stamp of a reading is its middle."""
+        append, numbers = self._writer.append, self._numbers
+        for begin_ns, end_ns, taken in self._kept:
+            append((begin_ns + end_ns) // 2, numbers(taken) if numbers else taken)
+        self._kept.clear()
 
     def close(self) -> None:
         """Ends the trace file at its last record."""
+        self.write()
         self.probe.close()
         self._writer.close()
+
+
+class Group:
+    """Streams that are read in every so many intervals, the same ones."""
+
+    def __init__(self, every: int, streams: list[Stream]) -> None:
+        self._every = every
+        self._readers = [stream.reader() for stream in streams]
+        # The interval in which they are read next.
+        self.due = 0
+
+    def sample(self, index: int, begin_ns: int) -> int:
+        """Reads them one after the other and returns when that was over."""
+        self.due = (index // self._every + 1) * self._every
+        return _read(self._readers, index, begin_ns)
 
 
 class Arguments(NamedTuple):
@@ -215,7 +258,7 @@ def _sample_until(
     lateness = Lateness()
     try:
         for stream in streams:
-            stream.sample(0)
+            stream.sample()
         os.write(ready_fd, b"r")
         os.close(ready_fd)
         # Nothing below makes reference cycles; a collection would only cost time and pages.
@@ -223,7 +266,7 @@ def _sample_until(
         _tick(streams, schedule, lateness, stopping, parent)
         # The last window ends between two samples; this is the second of them.
         for stream in streams:
-            stream.sample(0)
+            stream.sample()
     finally:
         for stream in streams:
             stream.close()
@@ -233,39 +276,76 @@ def _sample_until(
 def _tick(
     streams: list[Stream], schedule: Schedule, lateness: Lateness, stopping: list[int], parent: int
 ) -> None:
-    """The loop of every interval: each line of it runs on a processor that has just forgotten it."""
-    monotonic_ns, sleep = time.monotonic_ns, time.sleep
+    """Samples block by block, and writes what was read between two of them."""
     late_ns: list[int] = []
-    always = [(stream.probe.read_all, stream.append) for stream in streams if stream.every == 1]
-    seldom = [stream for stream in streams if stream.every > 1]
-    seldom_due = 0
-    now_ns = monotonic_ns()
+    always = [stream.reader() for stream in streams if stream.every == 1]
+    seldom = _groups(streams)
     while not stopping and os.getppid() == parent:
-        first, plan = schedule.block()
-        for place, planned_ns in enumerate(plan):
-            index = first + place
-            if now_ns > planned_ns and schedule.is_over(index, now_ns):
-                continue
-            wait_ns = planned_ns - monotonic_ns()
-            if wait_ns > 0:
-                sleep(wait_ns * 1e-9)
-            now_ns = monotonic_ns()
-            late_ns.append(now_ns - planned_ns)
-            for read_all, append in always:
-                values = read_all()
-                end_ns = monotonic_ns()
-                append((now_ns + end_ns) // 2, values)
-                now_ns = end_ns
-            if index >= seldom_due:
-                for stream in seldom:
-                    if index >= stream.due:
-                        now_ns = stream.sample(index, now_ns)
-                seldom_due = min((stream.due for stream in seldom), default=1 << 62)
-            if stopping:
-                break
+        _block(schedule, always, seldom, late_ns, stopping)
+        for stream in streams:
+            stream.write()
         if late_ns:
             lateness.add(late_ns)
             late_ns.clear()
+
+
+def _block(
+    schedule: Schedule, always: list[Reader], seldom: list[Group], late_ns: list[int], stopping: list[int]
+) -> None:
+    """The loop of every interval: each line of it runs on a processor that has just forgotten it."""
+    monotonic_ns, sleep = time.monotonic_ns, time.sleep
+    late = late_ns.append
+    soonest = 0
+    first, plan = schedule.block()
+    for index, planned_ns in enumerate(plan, first):
+        wait_ns = planned_ns - monotonic_ns()
+        if wait_ns > 0:
+            sleep(wait_ns * 1e-9)
+        elif schedule.is_over(index, planned_ns - wait_ns):
+            continue
+        now_ns = monotonic_ns()
+        late(now_ns - planned_ns)
+        now_ns = _read(always, index, now_ns)
+        if index >= soonest:
+            soonest = NEVER
+            for group in seldom:
+                if index >= group.due:
+                    now_ns = group.sample(index, now_ns)
+                if group.due < soonest:
+                    soonest = group.due
+        if stopping:
+            break
+
+
+def _read(readers: list[Reader], index: int, begin_ns: int) -> int:
+    """Reads probes one after the other, each until the next begins; returns when that was over."""
+    monotonic_ns, pread = time.monotonic_ns, os.pread
+    for reader in readers:
+        fds, size, read, keep, whole_in, whole_due = reader
+        if index < whole_due:
+            taken = []
+            try:
+                for fd in fds:
+                    taken.append(pread(fd, size, 0))  # noqa: PERF401 - one call less
+            except OSError:
+                taken = read()
+        else:
+            taken = read()
+            reader[5] = index + whole_in()
+        end_ns = monotonic_ns()
+        keep((begin_ns, end_ns, taken))
+        begin_ns = end_ns
+    return begin_ns
+
+
+def _always_whole() -> int:
+    return 0
+
+
+def _groups(streams: list[Stream]) -> list[Group]:
+    """Returns the streams that are not read in every interval, by how seldom they are."""
+    paces = sorted({stream.every for stream in streams} - {1})
+    return [Group(every, [stream for stream in streams if stream.every == every]) for every in paces]
 
 
 def _name(channel: Channel) -> str:

@@ -1,8 +1,8 @@
 """Writes a trace file: a JSON header of one page, then little-endian int64 records.
 
 Part of the sampler, so standard library only and small: records go through a
-sliding memory map, so that a killed sampler loses nothing and resident memory
-does not grow with the trace.
+sliding memory map, so that a killed sampler loses nothing that it has appended, and
+resident memory does not grow with the trace.
 """
 
 from __future__ import annotations

@@ -53,6 +53,9 @@ METER_TRACE = "meter-"
 
 # A second at 100 Hz.
 _REOPEN_EVERY = 100
+_NUMBER_BYTES = 64
+# More readings than there will be.
+NEVER = 1 << 62
 
 
 class Channel(NamedTuple):
@@ -97,6 +100,35 @@ class Probe(Protocol):
         """Closes the descriptors; may be called twice."""
 
 
+# What reading one file gave: its first bytes, or UNREAD + errno where the kernel refused.
+Text = bytes | int
+
+
+class TextProbe(Protocol):
+    """What a probe of files has beside `Probe`: reading now, and making numbers of it later.
+
+    A sampler that has just woken up finds nothing of itself in the processor's caches, so
+    whatever need not happen at that instant is done for several readings at once. Most
+    readings are of `fds` alone, by the sampler's own loop; `read_texts` reads everything and
+    copes with what the kernel refuses. Texts must be handed to `numbers` in the order in
+    which they were read.
+    """
+
+    # Kept open; the same list object until `close`.
+    fds: list[int]
+    # How much of each is read.
+    text_bytes: int
+
+    def whole_in(self) -> int:
+        """Returns in how many readings `read_texts` is due again, after one by it."""
+
+    def read_texts(self) -> list[Text]:
+        """Reads every opened channel once, as the kernel shows it."""
+
+    def numbers(self, texts: list[Text]) -> list[int]:
+        """Returns the value of every channel after this reading; valid until the next call."""
+
+
 class Places(NamedTuple):
     """Where the kernel shows its sensors; tests point it to a tree of plain files."""
 
@@ -127,7 +159,7 @@ class KeptFile:
     scan four times cheaper.
     """
 
-    def __init__(self, path: str, *, size_bytes: int = 64) -> None:
+    def __init__(self, path: str, *, size_bytes: int = _NUMBER_BYTES) -> None:
         """Opens the file.
 
         Raises:
@@ -138,23 +170,21 @@ class KeptFile:
         self._failure_count = 0
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
-    def read_bytes(self) -> bytes:
-        """Returns the file's first bytes, empty when the kernel refuses."""
+    def read_text(self) -> Text:
+        """Returns the file's first bytes, else UNREAD + errno (ENODATA of a disabled channel)."""
         try:
             return os.pread(self._fd, self._size_bytes, 0)
         except OSError as error:
             self._look_again(error.errno)
-            return b""
+            return UNREAD + (error.errno or 0)
 
     def read_int(self) -> int:
-        """Returns the number in the file, else UNREAD + errno (ENODATA of a disabled channel)."""
-        try:
-            return int(os.pread(self._fd, self._size_bytes, 0))
-        except OSError as error:
-            self._look_again(error.errno)
-            return UNREAD + (error.errno or 0)
-        except ValueError:
-            return UNREAD
+        """Returns the number in the file, UNREAD where there is none, UNREAD + errno where it is refused."""
+        return number_of(self.read_text())
+
+    def fileno(self) -> int:
+        """Returns the descriptor; it changes when a device that was removed is back."""
+        return self._fd
 
     def close(self) -> None:
         """Closes the descriptor; may be called twice."""
@@ -178,6 +208,62 @@ class KeptFile:
                 return
             os.close(self._fd)
             self._fd = fresh
+
+
+class KeptFiles:
+    """Files that are read one right after the other, of one number each."""
+
+    def __init__(self, paths: list[str]) -> None:
+        """Opens the files.
+
+        Raises:
+            OSError: one does not exist or may not be read.
+        """
+        self._files = [KeptFile(path) for path in paths]
+        self.fds = [file.fileno() for file in self._files]
+        # Whether the kernel refused one at the last reading.
+        self.refused = False
+
+    def read_texts(self) -> list[Text]:
+        """Reads every file once."""
+        pread = os.pread
+        texts: list[Text] = []
+        try:
+            for fd in self.fds:
+                texts.append(pread(fd, _NUMBER_BYTES, 0))  # noqa: PERF401
+        except OSError:
+            return self._one_by_one()
+        self.refused = False
+        return texts
+
+    def close(self) -> None:
+        """Closes the descriptors; may be called twice."""
+        for file in self._files:
+            file.close()
+        self._files = []
+        self.fds.clear()
+
+    def _one_by_one(self) -> list[Text]:
+        texts = [file.read_text() for file in self._files]
+        self.fds[:] = [file.fileno() for file in self._files]
+        self.refused = any(isinstance(text, int) for text in texts)
+        return texts
+
+
+def numbers_of(texts: list[Text]) -> list[int]:
+    """Returns the number in each text, UNREAD where there is none; errors stay as they are."""
+    try:
+        return list(map(int, texts))
+    except ValueError:
+        return [number_of(text) for text in texts]
+
+
+def number_of(text: Text) -> int:
+    """Returns the number in a text, UNREAD where there is none; an error stays as it is."""
+    try:
+        return int(text)
+    except ValueError:
+        return UNREAD
 
 
 def read_text(path: str) -> str:
@@ -243,24 +329,35 @@ def why_unreadable(path: str) -> str:
 class FileProbe:
     """Channels that are one number in one file each, all read in the same interval."""
 
+    text_bytes = _NUMBER_BYTES
+
     def __init__(self, name: str, interval_ns: int, files: list[tuple[Channel, str]]) -> None:
         self.name = name
         self.interval_ns = interval_ns
         self._paths = files
-        self._files: list[KeptFile] = []
+        self._files = KeptFiles([])
+        self.fds = self._files.fds
 
     def describe(self) -> tuple[Channel, ...]:
         return tuple(channel for channel, _ in self._paths)
 
     def open(self) -> tuple[Channel, ...]:
         readable = [(channel, path) for channel, path in self._paths if not channel.unavailable_reason]
-        self._files = [KeptFile(path) for _, path in readable]
+        self._files = KeptFiles([path for _, path in readable])
+        self.fds = self._files.fds
         return tuple(channel for channel, _ in readable)
 
+    def whole_in(self) -> int:
+        return NEVER
+
+    def read_texts(self) -> list[Text]:
+        return self._files.read_texts()
+
+    def numbers(self, texts: list[Text]) -> list[int]:
+        return numbers_of(texts)
+
     def read_all(self) -> list[int]:
-        return [file.read_int() for file in self._files]
+        return self.numbers(self._files.read_texts())
 
     def close(self) -> None:
-        for file in self._files:
-            file.close()
-        self._files = []
+        self._files.close()

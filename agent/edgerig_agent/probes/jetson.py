@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from edgerig_agent.probes.base import (
     CURRENT_A,
-    LAST_UNREAD,
     UNREAD,
     VOLTAGE_V,
     Channel,
-    KeptFile,
+    KeptFiles,
     Places,
     Probe,
+    Text,
     list_folder,
+    numbers_of,
     read_number,
     read_text,
     why_unreadable,
@@ -51,12 +52,14 @@ class Ina3221:
 
     name = "ina3221"
     interval_ns = 10_000_000
+    text_bytes = 64
 
     def __init__(self, rails: list[_Rail]) -> None:
         self._rails = rails
-        # Each rail's current and voltage, in this order, as `values` holds them.
-        self._currents: list[KeptFile] = []
-        self._voltages: list[KeptFile] = []
+        self._currents = KeptFiles([])
+        self._voltages = KeptFiles([])
+        self.fds = self._currents.fds
+        # Each rail's current and voltage, in this order.
         self._values: list[int] = []
         self._is_missing = False
         self._tick = 0
@@ -67,37 +70,45 @@ class Ina3221:
 
     def open(self) -> tuple[Channel, ...]:
         readable = [rail for rail in self._rails if not rail.reason]
-        self._currents = [KeptFile(rail.current_path) for rail in readable]
-        self._voltages = [KeptFile(rail.voltage_path) for rail in readable]
+        self._currents = KeptFiles([rail.current_path for rail in readable])
+        self._voltages = KeptFiles([rail.voltage_path for rail in readable])
+        self.fds = self._currents.fds
         self._values = [UNREAD] * (2 * len(readable))
         return tuple(channel for rail in readable for channel in rail.channels())
 
-    def read_all(self) -> list[int]:
-        """Reads every current, and the voltages in every `voltage_every`-th call.
+    def whole_in(self) -> int:
+        """Voltages are due again in `voltage_every` readings, or in the next one where one was refused."""
+        return 1 if self._is_missing else self.voltage_every
 
-        The list is the same one at every call: a hundred times a second nothing is made anew.
+    def read_texts(self) -> list[Text]:
+        """Reads every current, then every voltage; between two such readings `fds` are the currents."""
+        texts = self._currents.read_texts() + self._voltages.read_texts()
+        self._is_missing = self._voltages.refused
+        return texts
+
+    def numbers(self, texts: list[Text]) -> list[int]:
+        """Returns current and voltage of every rail, a voltage that was not read as it last was.
+
+        The list is the same one at every call.
         """
-        values = self._values
-        place = 0
-        for file in self._currents:
-            values[place] = file.read_int()
-            place += 2
-        if self._tick % self.voltage_every == 0 or self._is_missing:
-            self._is_missing = False
-            place = 1
-            for file in self._voltages:
-                values[place] = raw = file.read_int()
-                place += 2
-                if raw <= LAST_UNREAD:
-                    # Asked again in the next call.
-                    self._is_missing = True
-        self._tick += 1
+        values, count = self._values, len(self._values) // 2
+        if len(texts) > count:
+            values[0::2] = numbers_of(texts[:count])
+            values[1::2] = numbers_of(texts[count:])
+            self._is_missing = self._is_missing or UNREAD in values[1::2]
+        else:
+            values[0::2] = numbers_of(texts)
         return values
 
+    def read_all(self) -> list[int]:
+        """Reads every current, and the voltages in every `voltage_every`-th call."""
+        is_whole = self._tick % self.voltage_every == 0 or self._is_missing
+        self._tick += 1
+        return self.numbers(self.read_texts() if is_whole else self._currents.read_texts())
+
     def close(self) -> None:
-        for file in (*self._currents, *self._voltages):
-            file.close()
-        self._currents, self._voltages = [], []
+        self._currents.close()
+        self._voltages.close()
 
 
 class _Rail:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from edgerig_agent.probes import cgroup
 from edgerig_agent.probes.base import (
     MEMORY_BYTES,
+    NEVER,
     PAGE_COUNT,
     STALL_S,
     UNREAD,
@@ -16,6 +17,7 @@ from edgerig_agent.probes.base import (
     KeptFile,
     Places,
     Probe,
+    Text,
 )
 
 AVAILABLE = "proc:meminfo:MemAvailable"
@@ -81,7 +83,8 @@ class _Words:
         self.name = name
         self.interval_ns = interval_ns
         self._path = path
-        self._size_bytes = size_bytes
+        self.text_bytes = size_bytes
+        self.fds: list[int] = []
         text = self._first_text()
         self._wanted = [
             (
@@ -100,12 +103,24 @@ class _Words:
         readable = [(word, channel) for word, channel in self._wanted if not channel.unavailable_reason]
         self._words = [word for word, _ in readable]
         if readable:
-            self._file = KeptFile(self._path, size_bytes=self._size_bytes)
+            self._file = KeptFile(self._path, size_bytes=self.text_bytes)
+            self.fds = [self._file.fileno()]
         return tuple(channel for _, channel in readable)
 
-    def read_all(self) -> list[int]:
-        text = self._file.read_bytes() if self._file else b""
+    def whole_in(self) -> int:
+        return NEVER
+
+    def read_texts(self) -> list[Text]:
+        return [self._file.read_text() if self._file else b""]
+
+    def numbers(self, texts: list[Text]) -> list[int]:
+        (text,) = texts
+        if isinstance(text, int):
+            return [text] * len(self._words)
         return [number_after(text, word) for word in self._words]
+
+    def read_all(self) -> list[int]:
+        return self.numbers(self.read_texts())
 
     def close(self) -> None:
         if self._file:
@@ -116,11 +131,12 @@ class _Words:
 
     def _first_text(self) -> bytes:
         try:
-            file = KeptFile(self._path, size_bytes=self._size_bytes)
+            file = KeptFile(self._path, size_bytes=self.text_bytes)
         except OSError:
             return b""
         try:
-            return file.read_bytes()
+            text = file.read_text()
+            return text if isinstance(text, bytes) else b""
         finally:
             file.close()
 

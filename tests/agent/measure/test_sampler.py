@@ -14,6 +14,8 @@ import pytest
 import edgerig_agent
 from edgerig_agent.measure.sampler import Lateness, Schedule
 from edgerig_agent.measure.trace import read_trace, read_traces
+from edgerig_agent.probes import jetson
+from edgerig_agent.probes.base import UNREAD, places
 from tests.fakes import sysfs_tree
 
 PATIENCE_S = 30.0
@@ -169,3 +171,52 @@ def test_only_the_standard_library_is_loaded_and_no_heavy_part_of_it() -> None:
     ours, heavy = json.loads(ended.stdout)
     assert heavy == []
     assert {name.partition(".")[0] for name in ours} <= {"edgerig_agent", "__main__"}
+
+
+def test_a_voltage_that_was_refused_is_asked_for_again_in_the_next_reading(tmp_path: Path) -> None:
+    base = sysfs_tree.ina3221_hwmon(tmp_path, "1-0040", [("VDD_IN", 5000, 1200)])
+    (probe,) = jetson.discover(places(str(tmp_path)))
+    probe.open()
+    assert isinstance(probe, jetson.Ina3221)
+    probe.read_texts()
+    waits = [probe.whole_in()]
+    (base / "in1_input").write_text("busy\n")
+    refused = list(probe.numbers(probe.read_texts()))
+    waits.append(probe.whole_in())
+    (base / "in1_input").write_text("4900\n")
+    back = list(probe.numbers(probe.read_texts()))
+    waits.append(probe.whole_in())
+    probe.close()
+    assert (refused, back) == ([1200, UNREAD], [1200, 4900])
+    assert waits == [jetson.VOLTAGE_EVERY, 1, jetson.VOLTAGE_EVERY]
+
+
+def test_numbers_are_made_of_texts_in_the_order_of_their_reading(tmp_path: Path) -> None:
+    """A reading of the currents alone leaves the voltage of the last whole one."""
+    base = sysfs_tree.ina3221_hwmon(tmp_path, "1-0040", [("VDD_IN", 5000, 1200)])
+    (probe,) = jetson.discover(places(str(tmp_path)))
+    probe.open()
+    assert isinstance(probe, jetson.Ina3221)
+    readings = [probe.read_texts()]
+    (base / "curr1_input").write_text("1300\n")
+    readings.append([os.pread(fd, probe.text_bytes, 0) for fd in probe.fds])
+    (base / "in1_input").write_text("4900\n")
+    readings.append(probe.read_texts())
+    found = [list(probe.numbers(texts)) for texts in readings]
+    probe.close()
+    assert found == [[1200, 5000], [1300, 5000], [1300, 4900]]
+
+
+def test_a_sampler_that_is_told_to_stop_writes_what_it_has_read(tmp_path: Path) -> None:
+    """The ticks since the last writing and the reading after them are in the trace."""
+    root = tmp_path / "root"
+    sysfs_tree.ina3221_hwmon(root, "1-0040", [("VDD_IN", 5000, 1200)])
+    folder = tmp_path / "attempt"
+    folder.mkdir()
+    process = start(folder, root)
+    wait_for_records(folder / "trace/ina3221.trace", 17)
+    stop(process)
+    summary = json.loads((folder / "sampler.json").read_text())
+    (ina,) = [trace for trace in read_traces(folder) if trace.name == "ina3221"]
+    # One reading before the first tick and one after the last.
+    assert len(ina.times_ns) == summary["tick_count"] + 2

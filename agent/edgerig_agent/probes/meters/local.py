@@ -94,7 +94,8 @@ class CpuShareEstimate:
         guest guest_nice; guests are in user already (proc_stat(5)).
         """
         file = KeptFile(self._path, size_bytes=_STAT_BYTES)
-        lines = file.read_bytes().decode("ascii", "replace").splitlines()
+        text = file.read_text()
+        lines = text.decode("ascii", "replace").splitlines() if isinstance(text, bytes) else []
         file.close()
         words = lines[0].split()[1:] if lines else []
         if len(words) < 8 or not all(word.isdigit() for word in words):
