@@ -13,7 +13,7 @@ from edgerig_workload.compress.catalog import COMPRESS_FIRST, DISTILLED, TUNE_FI
 from edgerig_workload.compress.catalog import COMPRESSIONS as COMPRESSIONS
 from edgerig_workload.learn.catalog import EXCLUSIONS as _LEARNING
 from edgerig_workload.learn.catalog import METHODS as METHODS
-from edgerig_workload.learn.catalog import both
+from edgerig_workload.learn.catalog import PER_USER, both
 from edgerig_workload.memory import MEMORY as MEMORY
 from edgerig_workload.tasks.catalog import METRICS, TASKS
 
@@ -41,6 +41,11 @@ EXCLUSIONS: list[dict[str, Any]] = [
         "when": {"method.kind": both("prompt", "prefix"), "compression.order": TUNE_FIRST},
         "reason": "what stands before the input cannot be merged into the weights: "
         f"use order {COMPRESS_FIRST}",
+    },
+    {
+        "when": {"method.scope": PER_USER, "compression.order": TUNE_FIRST},
+        "reason": "what each user has of their own cannot be merged into one model: "
+        f"use order {COMPRESS_FIRST}, or scope pooled",
     },
     {
         "when": {**_FIRST, "method.kind": both("full", "last-k"), "compression.kind": _FROZEN_BASES},

@@ -6,7 +6,7 @@ are kept in memory and reported when the evaluation is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +50,7 @@ def evaluate(context: Context, learned: Learned) -> None:
     with context.marks.phase("evaluate"):
         with context.marks.phase("retrieve") if learned.retrieves else nullcontext():
             prompts = _prompts(context, learned.word)
-        scored = _scored(context, prompts)
+        scored = _scored(context, prompts, learned.switch)
     report(context.events, scored)
 
 
@@ -92,7 +92,9 @@ def _most_tokens(loaded: Loaded, questions: Questions) -> int:
     return most_tokens
 
 
-def _scored(context: Context, prompts: Sequence[Prompt]) -> Scored:
+def _scored(
+    context: Context, prompts: Sequence[Prompt], switch: Callable[[str], None] | None = None
+) -> Scored:
     questions, loaded = context.questions, context.loaded
     assert questions is not None
     ids = [loaded.encode(prompt.text) for prompt in prompts]
@@ -100,7 +102,7 @@ def _scored(context: Context, prompts: Sequence[Prompt]) -> Scored:
     order = sorted(range(len(ids)), key=lambda place: (len(ids[place]), place))
     stop = stop_rule(loaded)
     outputs: dict[int, str] = {}
-    for places in batches(order, [len(prompt) for prompt in ids]):
+    for places in _turns(questions, order, [len(prompt) for prompt in ids], switch):
         rows = generate(loaded, [ids[place] for place in places], questions.spec.answer_tokens, stop.ends)
         for place, row in zip(places, rows, strict=True):
             outputs[place] = read_answer(questions.spec, loaded.decode(row))
@@ -110,6 +112,18 @@ def _scored(context: Context, prompts: Sequence[Prompt]) -> Scored:
     ]
     said = [outputs[place] for place in range(len(items))]
     return Scored(items, corpus(questions.spec, said, [item.output for item in questions.items]))
+
+
+def _turns(
+    questions: Questions, order: Sequence[int], lengths: Sequence[int], switch: Callable[[str], None] | None
+) -> Iterator[list[int]]:
+    """Cuts places into batches, user by user where `switch` puts each user's parameters in place."""
+    if switch is None:
+        yield from batches(order, lengths)
+        return
+    for user in dict.fromkeys(item.user for item in questions.items):
+        switch(user)
+        yield from batches([place for place in order if questions.items[place].user == user], lengths)
 
 
 def batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from edgerig_workload.trial import TrainBudget
 
@@ -25,6 +25,10 @@ class Spent:
     steps: int = 0
     duration_s: float = 0.0
     energy_j: float = 0.0
+
+    def plus(self, other: Spent) -> Spent:
+        """Return the sum of both."""
+        return Spent(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
 
 
 def stopped_by(budget: TrainBudget, spent: Spent) -> str:

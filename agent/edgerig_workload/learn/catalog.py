@@ -35,6 +35,15 @@ def _word(choices: list[str], summary: str) -> Rule:
     return {"type": "string", "default": choices[0], "choices": choices, "summary": summary}
 
 
+# Whether all users share what is learnt, or each has parameters of their own.
+POOLED, PER_USER = "pooled", "per_user"
+_SCOPE: dict[str, Rule] = {
+    "scope": _word(
+        [POOLED, PER_USER],
+        "one training on the histories of all users; or one for each user on their own history, with the "
+        "whole budget each, and their questions asked with what was learnt from it",
+    ),
+}
 _GRADIENTS: dict[str, Rule] = {
     "gradient": _word(
         ["backprop", "checkpointed", "mezo", "forward"],
@@ -103,7 +112,7 @@ def _training(
         "needs_model": True,
         "requires": requires,
         "architectures": list(ARCHITECTURES),
-        "parameters": {**parameters, **_GRADIENTS, **TRAINING},
+        "parameters": {**parameters, **_SCOPE, **_GRADIENTS, **TRAINING},
         # Exact for Llama-shaped models.
         "trainable": trainable,
     }

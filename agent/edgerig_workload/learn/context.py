@@ -63,6 +63,8 @@ class Learned:
     word: Worder
     retrieves: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    # Makes the model a user's own before their questions; None where all users share one.
+    switch: Callable[[str], None] | None = None
 
 
 def offered(profile: Sequence[ProfileItem], history: int) -> Sequence[ProfileItem]:

@@ -45,12 +45,7 @@ def pooled_pairs(questions: Questions, history: int) -> list[Pair]:
     Raises:
         WorkerFault: of class bad_data, where the histories hold nothing to train on.
     """
-    # Items of one user may carry the same profile entries; an entry is learnt once a user.
-    seen: dict[tuple[str, ProfileItem], None] = {}
-    for item in questions.items:
-        for entry in offered(item.profile, history):
-            seen.setdefault((item.user, entry))
-    pairs = training_pairs(questions.spec, [entry for _, entry in seen])
+    pairs = pairs_of(questions, history)
     if not pairs:
         raise WorkerFault(
             "bad_data",
@@ -58,6 +53,16 @@ def pooled_pairs(questions: Questions, history: int) -> list[Pair]:
             "offer more history, or use method none",
         )
     return pairs
+
+
+def pairs_of(questions: Questions, history: int) -> list[Pair]:
+    """Make the training pairs of the users of some questions, none where there is nothing to learn."""
+    # Items of one user may carry the same profile entries; an entry is learnt once a user.
+    seen: dict[tuple[str, ProfileItem], None] = {}
+    for item in questions.items:
+        for entry in offered(item.profile, history):
+            seen.setdefault((item.user, entry))
+    return training_pairs(questions.spec, [entry for _, entry in seen])
 
 
 def tokenise(loaded: Loaded, pairs: Sequence[Pair], most_tokens: int) -> list[Sample]:

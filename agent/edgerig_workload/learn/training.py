@@ -19,6 +19,12 @@ class Training:
     # The point whose parameters are the result; 0 = those of the end.
     kept_point: int = 0
 
+    def add(self, other: Training) -> None:
+        """Add the training of a further set of parameters; its steps are numbered on."""
+        self.steps += [{**step, "index": self.spent.steps + step["index"]} for step in other.steps]
+        self.spent = self.spent.plus(other.spent)
+        self.stopped_by = other.stopped_by
+
     def report(self, events: Events) -> None:
         """Emit the steps."""
         for step in self.steps:

@@ -15,9 +15,9 @@ from edgerig_workload.compress import tunes_first
 from edgerig_workload.compress.artefacts import is_packed
 from edgerig_workload.compress.catalog import COMPRESS_FIRST
 from edgerig_workload.faults import WorkerFault
-from edgerig_workload.learn import engine, rag
+from edgerig_workload.learn import engine, personal, rag
 from edgerig_workload.learn.budget import is_limited, split
-from edgerig_workload.learn.catalog import RETRIEVING
+from edgerig_workload.learn.catalog import PER_USER, RETRIEVING
 from edgerig_workload.learn.context import Context, Learned, Prompt, Worder
 from edgerig_workload.learn.curve import Curve
 from edgerig_workload.learn.examples import Batch, collate, pooled_pairs, tokenise
@@ -59,6 +59,8 @@ def learn(context: Context) -> Learned:
     retrieves = choice.kind.startswith(RETRIEVING)
     word = rag.worder(context) if retrieves else bare_worder(context)
     training = Training()
+    if choice.text("scope") == PER_USER:
+        return _learn_each(context, training, word)
     try:
         trained = _train(context, training, word)
     finally:
@@ -75,6 +77,30 @@ def learn(context: Context) -> Learned:
         **_energy_facts(context, training),
     }
     return Learned(_shortened(word, trained.prompt_tokens), retrieves, facts)
+
+
+def _learn_each(context: Context, training: Training, word: Worder) -> Learned:
+    """Trains parameters for each user; figures of the training are sums over the users."""
+    if context.trial.train.points:
+        raise WorkerFault(
+            "precondition",
+            f"points of a training budget are those of one training, and scope {PER_USER} has one for each "
+            "user: leave points out",
+        )
+    trained = build(context)
+    try:
+        adapters, artifact_bytes = personal.train(context, trained, training)
+    finally:
+        training.report(context.events)
+    facts = {
+        "trainable_count": trained.count,
+        "adapter_count": adapters.count,
+        "artifact_bytes": artifact_bytes,
+        **training.facts(),
+        **_energy_facts(context, training),
+    }
+    shorter = _shortened(word, trained.prompt_tokens)
+    return Learned(shorter, context.trial.method.kind.startswith(RETRIEVING), facts, switch=adapters.put)
 
 
 def build(context: Context) -> TrainableSet:

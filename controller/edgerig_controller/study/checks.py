@@ -33,6 +33,8 @@ _UNWANTED = {
 
 # The order of a compression in which the model that learns is not the one that is evaluated.
 _TUNE_FIRST = "tune-then-compress"
+# The scope of a method in which there are as many trainings as users.
+_PER_USER = "per_user"
 
 
 def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
@@ -112,6 +114,11 @@ def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem
         place = document.place(("budgets", "train", "points"))
         message = f"with `order: {_TUNE_FIRST}` points are scored on the dense model, the end is not"
         problems.append(Problem(place, message, "remove `points`, or give that order a study of its own"))
+    methods = [level for entry in study.factors.method for level in entry.levels()]
+    if train.points and any(level.get("scope") == _PER_USER for level in methods):
+        place = document.place(("budgets", "train", "points"))
+        message = f"`points` are those of one training; with `scope: {_PER_USER}` there is one for each user"
+        problems.append(Problem(place, message, "remove `points`, or give that scope a study of its own"))
     if train.patience_points and not train.points:
         place = document.key_place(("budgets", "train", "patience_points"))
         message = "`patience_points` compares points, and there are none"

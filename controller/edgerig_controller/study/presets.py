@@ -42,7 +42,15 @@ PRESETS: dict[str, Preset] = {
     ),
     "lora-lamp": Preset(
         "method",
-        {"kind": "lora", "targets": "q,k,v", "r": 8, "alpha": 32, "dropout": 0.1, "lr": 5e-5},
+        {
+            "kind": "lora",
+            "targets": "q,k,v",
+            "r": 8,
+            "alpha": 32,
+            "dropout": 0.1,
+            "lr": 5e-5,
+            "scope": "per_user",
+        },
         "personal adapters on LaMP (arXiv 2409.09510): T5's names of queries, keys and values",
     ),
     "prefix-20": Preset(

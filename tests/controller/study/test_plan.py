@@ -348,6 +348,21 @@ def test_what_learns_before_it_is_packed_is_not_excluded_and_takes_dense_memory(
     assert [cell.factors["compression"]["order"] for cell in full.cells] == ["tune-then-compress"]
 
 
+def test_points_do_not_go_with_a_training_for_each_user(tmp_path: Path) -> None:
+    text = STUDY.replace("{kind: lora, r: 8}", "{kind: lora, scope: [pooled, per_user]}")
+    pointed = text.replace("steps: 5", "steps: 5, points: [0.5]")
+
+    assert {
+        cell.factors["method"].get("scope") for cell in planned(tmp_path, text, catalog=local_catalog()).cells
+    } == {
+        None,
+        "pooled",
+        "per_user",
+    }
+    with pytest.raises(StudyProblems, match="one for each user"):
+        planned(tmp_path, pointed, catalog=local_catalog())
+
+
 def test_points_do_not_go_with_tuning_first(tmp_path: Path) -> None:
     text = STUDY.replace("factors:\n", "factors:\n" + ORDERS).replace("steps: 5", "steps: 5, points: [0.5]")
 
