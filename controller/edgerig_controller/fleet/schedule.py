@@ -167,26 +167,22 @@ def _poured(ends: Mapping[str, float], work_s: float) -> dict[str, float]:
 
 
 def eta_s(
-    open_count: int,
-    device_count: int,
-    finished_durations_s: Sequence[float],
-    predicted_durations_s: Sequence[float | None],
+    open_count: int, device_count: int, finished_mean_s: float | None, predicted_s: float | None
 ) -> float | None:
     """Estimates the seconds until the last open trial ends; None when nothing is known.
 
-    Finished trials of the same study count before predictions, and predictions
-    only when every open trial has one.
+    Args:
+        open_count: trials that are still to run.
+        device_count: devices that may run them.
+        finished_mean_s: mean duration of finished trials of the same study, if there are any.
+        predicted_s: sum of the predictions for the open trials, if each has one; counts after that.
     """
     if open_count == 0:
         return 0.0
     lanes = max(1, min(device_count, open_count))
-    if finished_durations_s:
-        mean_s = sum(finished_durations_s) / len(finished_durations_s)
-        return mean_s * open_count / lanes
-    known = [value for value in predicted_durations_s if value is not None]
-    if len(known) == open_count:
-        return sum(known) / lanes
-    return None
+    if finished_mean_s is not None:
+        return finished_mean_s * open_count / lanes
+    return None if predicted_s is None else predicted_s / lanes
 
 
 def _draw(study_digest: str, slot: Slot) -> bytes:

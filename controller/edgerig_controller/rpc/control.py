@@ -57,7 +57,7 @@ class ControlService(ControlServiceServicer):
         request: pb.GetStatusRequest,
         context: Context,
     ) -> pb.GetStatusResponse:
-        rows = await self._frame.store.ask(lambda store: store.devices())
+        rows = await self._frame.store.ask(lambda store: store.devices(facts=False))
         load = await self._frame.store.ask(lambda store: store.fleet_load())
         connected = self._frame.hub.connected()
         standby = self._frame.standby
@@ -69,7 +69,7 @@ class ControlService(ControlServiceServicer):
                 pb.DeviceState(
                     device_id=row.device_id,
                     connected=row.device_id in connected,
-                    has_inventory=row.facts is not None,
+                    has_inventory=row.facts_unix_s is not None,
                     enrolled=row.enrolled,
                 )
                 for row in rows
@@ -117,16 +117,19 @@ class ControlService(ControlServiceServicer):
     ) -> AsyncIterator[pb.WatchStudyResponse]:
         frame = self._frame
         sent: pb.WatchStudyResponse | None = None
+        now_s = asyncio.get_running_loop().time
         while sent is None or not sent.finished:
-            seen = frame.changes.version(request.study_id)
+            seen, began_s = frame.changes.version(request.study_id), now_s()
             current = await frame.store.ask(lambda store: store.progress(request.study_id))
             load = await frame.store.ask(lambda store: store.fleet_load())
-            rows = await frame.store.ask(lambda store: store.devices())
+            rows = await frame.store.ask(lambda store: store.devices(facts=False))
             message = progress.message(current, load, rows, frame.hub.connected(), await refusals(frame))
+            read_s = now_s() - began_s
             if message != sent:
                 yield message
                 sent = message
             if not message.finished:
+                await asyncio.sleep(progress.pause_s(read_s))
                 await frame.changes.wait(request.study_id, seen)
 
     async def CancelStudy(self, request: pb.CancelStudyRequest, context: Context) -> pb.CancelStudyResponse:

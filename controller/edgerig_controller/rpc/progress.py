@@ -9,6 +9,15 @@ from edgerig_controller.fleet.schedule import eta_s, matches
 from edgerig_controller.store.devices import DeviceRow
 from edgerig_controller.store.watch import Load, Progress
 
+# A watcher takes at most about this share of the database's time, however large and busy the fleet is.
+_SHARE = 0.05
+_LONGEST_PAUSE_S = 5.0
+
+
+def pause_s(read_s: float) -> float:
+    """Returns how long a watcher pauses who has just read for so long; changes meanwhile make one message."""
+    return min(read_s / _SHARE, _LONGEST_PAUSE_S)
+
 
 def message(
     progress: Progress,
@@ -34,8 +43,8 @@ def message(
     estimate = eta_s(
         progress.queued_count + progress.leased_count,
         len(present),
-        progress.durations_s,
-        progress.predictions_s,
+        progress.finished_mean_s,
+        progress.predicted_s,
     )
     if estimate is not None:
         response.eta_s = estimate

@@ -360,9 +360,9 @@ class Repository:
         with self._write() as session:
             device_store.store_facts(session, device_id, facts, now_unix_s=now_unix_s)
 
-    def devices(self) -> list[device_store.DeviceRow]:
-        """Lists all known device_store."""
-        return self._read(device_store.list_devices)
+    def devices(self, *, facts: bool = True) -> list[device_store.DeviceRow]:
+        """Lists all known devices; without their facts in a small part of the time."""
+        return self._read(lambda session: device_store.list_devices(session, facts=facts))
 
     def may_read_blob(self, device_id: str, sha256: str) -> bool:
         """Tells whether an open attempt of the device needs this blob."""

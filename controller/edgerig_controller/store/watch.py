@@ -5,7 +5,6 @@ Knows nothing of connections: which devices are there is the caller's to add.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
@@ -38,10 +37,10 @@ class Progress:
     queued_count: int
     leased_count: int
     running: tuple[Running, ...]
-    # Lease to result, of the study's own finished attempts.
-    durations_s: tuple[float, ...]
-    # Of the trials that are still to run.
-    predictions_s: tuple[float | None, ...]
+    # Mean of lease to result, of the study's own finished attempts; None before the first.
+    finished_mean_s: float | None
+    # Sum over the trials that are still to run; None unless each has a prediction.
+    predicted_s: float | None
     device_names: tuple[str, ...]
     device_labels: tuple[str, ...]
 
@@ -73,8 +72,8 @@ def progress(session: Session, study_id: str) -> Progress:
         queued_count=states.get("queued", 0),
         leased_count=states.get("leased", 0),
         running=tuple(item for item in running(session) if item.study_id == study_id),
-        durations_s=tuple(_durations_s(session, study_id)),
-        predictions_s=tuple(_predictions_s(session, study_id)),
+        finished_mean_s=_finished_mean_s(session, study_id),
+        predicted_s=_predicted_s(session, study_id),
         device_names=tuple(study.device_names),
         device_labels=tuple(study.device_labels),
     )
@@ -137,29 +136,31 @@ def _states(session: Session, study_id: str) -> dict[str, int]:
     return {row[0]: row[1] for row in session.execute(query)}
 
 
-def _durations_s(session: Session, study_id: str) -> Sequence[float]:
-    return [
-        ended - created
-        for ended, created in session.execute(
-            select(tables.Attempt.ended_unix_s, tables.Attempt.created_unix_s)
-            .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
-            .where(
-                tables.Trial.study_id == study_id,
-                tables.Attempt.state == "committed",
-                tables.Attempt.device_id != "",
-            )
+def _finished_mean_s(session: Session, study_id: str) -> float | None:
+    return session.scalar(
+        select(func.avg(tables.Attempt.ended_unix_s - tables.Attempt.created_unix_s))
+        .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
+        .where(
+            tables.Trial.study_id == study_id,
+            tables.Attempt.state == "committed",
+            tables.Attempt.device_id != "",
         )
-        if ended is not None
-    ]
+    )
 
 
-def _predictions_s(session: Session, study_id: str) -> Sequence[float | None]:
-    return session.scalars(
-        select(tables.Cell.predicted_duration_s)
+def _predicted_s(session: Session, study_id: str) -> float | None:
+    open_count, known_count, total_s = session.execute(
+        select(
+            func.count(),
+            func.count(tables.Cell.predicted_duration_s),
+            func.sum(tables.Cell.predicted_duration_s),
+        )
+        .select_from(tables.Trial)
         .join(
-            tables.Trial,
+            tables.Cell,
             (tables.Cell.study_id == tables.Trial.study_id)
             & (tables.Cell.cell_index == tables.Trial.cell_index),
         )
         .where(tables.Trial.study_id == study_id, tables.Trial.state.in_(("queued", "leased")))
-    ).all()
+    ).one()
+    return total_s if known_count == open_count else None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edgerig.errors import NotFoundError, StorageError
 from edgerig.v1 import attempt_pb2
+from edgerig.v1.device_pb2 import DeviceFacts
 from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
 from edgerig_controller.store.rows import PointRow
+from edgerig_controller.study.prepared import Prediction
 from tests.controller.store.building import T0, create, finish, run_all, study, submission_of, take
 from tests.controller.store.conftest import Place
 
@@ -78,8 +82,30 @@ def test_progress_counts_and_names_what_runs(repository: Repository) -> None:
     progress = repository.progress(study_id)
     assert (progress.queued_count, progress.leased_count, progress.study.done_count) == (2, 1, 1)
     assert [item.device_id for item in progress.running] == ["local"]
-    assert progress.durations_s == (10.0,)
+    assert progress.finished_mean_s == 10.0
     assert not progress.finished
+
+
+def test_what_is_predicted_counts_only_where_all_of_it_is(repository: Repository) -> None:
+    prepared = study(cells=2, seeds=(1, 2))
+    known = [replace(cell, duration_s=Prediction(5.0, "measured")) for cell in prepared.cells]
+    whole = create(repository, replace(prepared, cells=tuple(known)))
+    assert repository.progress(whole).predicted_s == 20.0
+    finish(repository, take(repository))
+    assert repository.progress(whole).predicted_s == 15.0
+    half = create(repository, replace(prepared, cells=(known[0], prepared.cells[1]), digest="d" * 64))
+    assert repository.progress(half).predicted_s is None
+    assert repository.progress(half).finished_mean_s is None
+
+
+def test_devices_are_listed_with_their_facts_or_without(repository: Repository) -> None:
+    facts = DeviceFacts(hostname="orin", memory_bytes=2**33)
+    repository.store_facts("local", facts, now_unix_s=T0)
+    (whole,), (small,) = repository.devices(), repository.devices(facts=False)
+    assert whole.facts == facts
+    assert small.facts is None
+    assert small.facts_unix_s == whole.facts_unix_s == T0
+    assert (small.labels, small.enrolled) == (whole.labels, whole.enrolled)
 
 
 def test_durations_of_earlier_trials_are_found_by_digest(repository: Repository) -> None:

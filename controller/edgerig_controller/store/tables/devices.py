@@ -14,8 +14,9 @@ class Device(Base):
     device_id: Mapped[str] = mapped_column(primary_key=True)
     labels: Mapped[list[str]]
     added_unix_s: Mapped[float]
-    # The message edgerig.v1.DeviceFacts, serialised; None until the agent has reported.
-    facts: Mapped[bytes | None] = mapped_column(LargeBinary)
+    # The message edgerig.v1.DeviceFacts, serialised; None until the agent has reported. It holds a
+    # catalogue of about 100 KB, so it is read only by who asks for it.
+    facts: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
     facts_unix_s: Mapped[float | None]
     environment_digest: Mapped[str]
 
