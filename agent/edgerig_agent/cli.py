@@ -145,6 +145,17 @@ def _add_fleet_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     _add_home(enroll)
     enroll.set_defaults(handler=_enroll)
 
+    batch = commands.add_parser("batch", help="run trials that came in a folder, without a network")
+    actions = batch.add_subparsers(title="actions", required=True, metavar="ACTION")
+    for name, words, handler in (
+        ("run", "run the trials that have no result yet; goes on where it was", _batch_run),
+        ("deliver", "have the daemon deliver the results, where there is a network now", _batch_deliver),
+    ):
+        action = actions.add_parser(name, help=words)
+        action.add_argument("folder", type=Path, metavar="DIR", help="folder of `edgerig batch export`")
+        _add_home(action)
+        action.set_defaults(handler=handler)
+
     run = commands.add_parser("run", help="run the daemon of an enrolled device")
     run.add_argument("--embedded", action="store_true", help="end when the controller is gone")
     _add_home(run)
@@ -307,6 +318,27 @@ def _run(arguments: argparse.Namespace) -> int:
     from edgerig_agent.daemon import run
 
     return run(arguments.home, arguments.embedded)
+
+
+def _batch_run(arguments: argparse.Namespace) -> int:
+    _require("cryptography", "grpc")
+    from edgerig_agent.batch import run
+
+    done, count = run(arguments.home, arguments.folder, _note)
+    print(f"{done} of {count} trials have a result in {arguments.folder}")
+    if done == count:
+        print(f"Next, on the controller's machine: edgerig batch import {arguments.folder}")
+        return EXIT_OK
+    return EXIT_FAILED
+
+
+def _batch_deliver(arguments: argparse.Namespace) -> int:
+    _require("cryptography", "grpc")
+    from edgerig_agent.batch import deliver
+
+    count = deliver(arguments.home, arguments.folder)
+    print(f"{count} results wait for delivery\nNext: edgerig-agent run --home {arguments.home}")
+    return EXIT_OK
 
 
 def _require(*packages: str) -> None:

@@ -53,6 +53,8 @@ _log = logging.getLogger(__name__)
 _QUIET_MARGIN_S = 60.0
 _RENEWALS_PER_TTL = 3
 _COMMIT_ROUNDS = 3
+# Attempts that one Sync may name.
+_REPORTED_MOST = 64
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ class Conductor:
         while True:
             self._inventory_due |= self._signals.reconnected
             self._signals.reconnected = False
-            rows = await self._runner.settle_own()
+            all_rows = await self._runner.settle_own()
+            # What may still run comes first; the results of a whole batch take several rounds.
+            rows = sorted(all_rows, key=lambda row: row.state == "finished")[:_REPORTED_MOST]
             if not rows:
                 await self._report_inventory()
             request = self._report(rows)
@@ -124,7 +128,9 @@ class Conductor:
             verdicts = {item.attempt_id: int(item.verdict) for item in reply.verdicts}
             for row in rows:
                 await self._settle(row.attempt_id, verdicts.get(row.attempt_id, VERDICT_UNSPECIFIED))
-            if self._spool.rows():
+            if left := len(self._spool.rows()):
+                if left < len(all_rows):
+                    continue
                 # An answer is still missing; asking again at once would not bring it.
                 return Rest.UNSETTLED
             if reply.HasField("offer") and not rows:

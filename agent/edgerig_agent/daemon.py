@@ -83,6 +83,7 @@ def read_settings(home: Path) -> Settings:
 
 def run(home: Path, embedded: bool) -> int:
     """Runs the daemon of a home until it is asked to end; returns its exit code.
+    allowed_programs(home)
 
     `embedded`: it also ends when its controller says so or is gone for 60 s.
 
@@ -94,7 +95,7 @@ def run(home: Path, embedded: bool) -> int:
     # Attempt processes get absolute paths, whatever their working directory.
     home = home.resolve()
     settings = read_settings(home)
-    with _locked(home), _logging(home):
+    with sole_agent(home), logged(home):
         identity = identities.load(home)
         identities.check_clock(identity.enrollment, time.time())
         _put_settings_back(home)
@@ -242,7 +243,7 @@ async def _end_all(tasks: set[asyncio.Task[Any]]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(home: Path) -> Iterator[None]:
+def sole_agent(home: Path) -> Iterator[None]:
     """Holds the home's lock. Raises UsageError when another daemon does, StorageError without a disk."""
     path = home / "agent.lock"
     try:
@@ -275,7 +276,7 @@ def _try_lock(file: IO[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _logging(home: Path) -> Iterator[None]:
+def logged(home: Path) -> Iterator[None]:
     """Sends the log to `agent.log` of the home, bounded."""
     handler = logging.handlers.RotatingFileHandler(
         home / "agent.log", maxBytes=_LOG_BYTES, backupCount=_LOG_COUNT

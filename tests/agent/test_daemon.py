@@ -26,6 +26,7 @@ from edgerig.v1.attempt_pb2 import (
     STATUS_OK,
 )
 from edgerig_agent.daemon import Settings, read_settings, run
+from edgerig_agent.folder import AttemptFolder, make, write_failure
 from edgerig_agent.processes import find
 from edgerig_agent.spool import open_spool
 from tests.fakes.agent_rig import FAKES, Rig
@@ -420,6 +421,18 @@ def test_settings_that_mean_nothing_are_refused(tmp_path: Path, text: str) -> No
     (tmp_path / "agent.json").write_text(text)
     with pytest.raises(UsageError):
         read_settings(tmp_path)
+
+
+async def test_the_results_of_a_whole_batch_are_delivered_in_several_rounds(rig: Rig) -> None:
+    names = [f"b-{number:03d}" for number in range(70)]
+    for name in names:
+        folder = AttemptFolder(rig.home / "attempts" / name)
+        make(folder, rig.controller.lease(name))
+        write_failure(folder, "digest", FAILURE_CLASS_KILLED, "of a batch", "boot")
+    rig.start()
+    await rig.controller.wait_for(lambda: len(rig.controller.results) == len(names))
+    await rig.delivered(names[-1])
+    assert max(len(sync.held) for sync in rig.controller.syncs) == 64
 
 
 PROCESS = """

@@ -6,7 +6,8 @@ It counts its beginnings in `runs.log` beside the attempts, so that a test sees
 whether anything ran twice. Modes: ok; wait (says so in the pipe `begun` of the
 home, until a byte comes through the pipe `go`, or SIGTERM); deaf (the same,
 ignores SIGTERM); die (after `began`); stillborn (before it);
-garble (damages its result after the manifest).
+garble (damages its result after the manifest). With EDGERIG_FAKE_SCORES in the
+environment the item scores are such as a controller reads.
 """
 
 from __future__ import annotations
@@ -81,7 +82,10 @@ def finish(folder: Path, status: str, failure: str, message: str) -> None:
     }
     (folder / "result.json").write_text(json.dumps(result))
     # Larger than one chunk, so that uploads have to be resumed and put together.
-    (folder / "scores.jsonl").write_bytes(folder.name.encode() * 100_000)
+    scores = folder.name.encode() * 100_000
+    if "EDGERIG_FAKE_SCORES" in os.environ:
+        scores = b'{"item_id": "i0", "user_id": "u", "score": 0.5}\n'
+    (folder / "scores.jsonl").write_bytes(scores)
     files = []
     for name in ("trial.json", "scores.jsonl", "result.json"):
         content = (folder / name).read_bytes()

@@ -75,6 +75,7 @@ COMMANDS: dict[str, Entry] = {
     "release": _entry("devices", "release", "Give a device work again."),
     "health": _entry("health", "health", "Check whether devices are still what they were."),
     "inventory": _entry("inventory", "inventory", "Compare declared devices with what they are."),
+    "batch": _entry("batch", "batch", "Carry trials to a device without a network, and results back."),
     "logs": _entry("logs", "logs", "Show the events and the log of an attempt."),
     "person": _entry("person", "person", "Let people in, with a role."),
     "join": _entry("person", "join", "Use a controller on another machine."),

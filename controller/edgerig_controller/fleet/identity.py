@@ -121,6 +121,32 @@ class Authority:
             certificate.not_valid_after_utc.timestamp(),
         )
 
+    def sign_bytes(self, data: bytes) -> bytes:
+        """Signs what devices are to know for this fleet's own: ECDSA with SHA-256, DER."""
+        return self.key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+    def check_member(self, certificate_pem: str, signature: bytes, data: bytes) -> tuple[Peer, str]:
+        """Says who has signed bytes, and the serial of the certificate; the dates are not looked at.
+
+        Raises:
+            ProtocolError: no certificate of this fleet, or the signature is of other bytes or another key.
+        """
+        try:
+            certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+            certificate.verify_directly_issued_by(self.certificate)
+            key = certificate.public_key()
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            peer = peer_of(names.get_values_for_type(x509.UniformResourceIdentifier))
+        except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
+            raise ProtocolError("The certificate is not one of this fleet.") from error
+        if peer is None or peer.fleet_id != self.fleet_id or not isinstance(key, ec.EllipticCurvePublicKey):
+            raise ProtocolError("The certificate is not one of this fleet.")
+        try:
+            key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise ProtocolError(f"This was not signed by {peer.name}, or was changed afterwards.") from error
+        return peer, serial_text(certificate)
+
     def operator(self, name: str, now: datetime) -> KeyPair:
         """Makes the key and certificate of a person's programs."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -107,6 +107,18 @@ def offer(
     return Lease(attempt_id, device_id, epoch, "offered", budget_s, deadline_unix_s=now_unix_s + policy.ttl_s)
 
 
+def batch(attempt_id: str, device_id: str, *, epoch: int, budget_s: float) -> Lease:
+    """Makes a lease that is carried to a device without a network: it lasts until it is withdrawn."""
+    return Lease(attempt_id, device_id, epoch, "batch", budget_s)
+
+
+def withdraw(lease: Lease) -> Answer:
+    """Gives the trial of a batch back to the queue; a result that comes all the same is welcome."""
+    if lease.state != "batch":
+        return Answer(lease, "continue")
+    return Answer(replace(lease, state="cancelled"), "discard", "the batch was withdrawn", "requeue")
+
+
 def offer_again(lease: Lease, now_unix_s: float, policy: Policy) -> Lease:
     """Renews an offer whose message may have been lost."""
     assert lease.state == "offered"
@@ -201,8 +213,8 @@ def held(
         return Answer(lease, "send")
     if lease.cancel_reason or lease.state == "cancelled":
         return Answer(lease, "cancel", lease.cancel_reason or "the lease was withdrawn")
-    if lease.state in ("offered", "lost"):
-        # offered: AcceptLease decides. lost: it may still bring a result.
+    if lease.state in ("offered", "lost", "batch"):
+        # offered: AcceptLease decides. lost, batch: it may still bring a result.
         return Answer(lease, "continue")
     if state == "running" or lease.began:
         return Answer(_running(lease, lease.quiet_until_unix_s, now_unix_s, policy), "continue")
@@ -240,6 +252,9 @@ def cancel(lease: Lease, reason: str) -> Answer:
     if lease.state == "offered":
         closed = replace(lease, state="cancelled", deadline_unix_s=None, cancel_reason=reason)
         return Answer(closed, "cancel", reason, "cancel")
+    if lease.state == "batch":
+        # Nobody can be told; what comes back all the same is kept.
+        return Answer(replace(lease, state="cancelled"), "cancel", reason, "cancel")
     if lease.state in OPEN:
         return Answer(replace(lease, cancel_reason=reason), "cancel", reason)
     return Answer(lease, "discard")

@@ -18,16 +18,19 @@ import grpc.aio
 from edgerig.channel import SERVER_OPTIONS
 from edgerig.errors import UsageError
 from edgerig.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
+from edgerig.v1.batch_service_pb2_grpc import add_BatchServiceServicer_to_server
 from edgerig.v1.control_service_pb2_grpc import add_ControlServiceServicer_to_server
 from edgerig.v1.enroll_service_pb2_grpc import add_EnrollServiceServicer_to_server
 from edgerig.v1.fleet_service_pb2_grpc import add_FleetServiceServicer_to_server
 from edgerig_controller.fleet.identity import KeyPair
 from edgerig_controller.rpc.agents import AgentService
+from edgerig_controller.rpc.batches import BatchService
 from edgerig_controller.rpc.control import ControlService
 from edgerig_controller.rpc.enroll import EnrollService
 from edgerig_controller.rpc.fleet import FleetService
 from edgerig_controller.rpc.frame import Frame
 from edgerig_controller.rpc.gate import LeaderGate, PeopleGate
+from edgerig_controller.rpc.intake import Intake
 from edgerig_controller.rpc.interceptors import Activity, Guard
 from edgerig_controller.rpc.rotation import ServerCertificate
 
@@ -85,8 +88,9 @@ async def open_listeners(
     # Credentials of their own for each listener: gRPC lets them be used once.
     for_control, for_agents = (certificate.credentials(mutual=True) for _ in range(2))
     for_enroll = certificate.credentials(mutual=False)
-    people = _people_services(frame, listeners, advertise, stop)
-    agents, enroll = AgentService(frame), EnrollService(frame)
+    intake = Intake(frame)
+    people = _people_services(frame, intake, listeners, advertise, stop)
+    agents, enroll = AgentService(frame, intake), EnrollService(frame)
     listeners.control_port = await _open(
         listeners, people, host, ports.control, for_control, Guard(activity, PeopleGate(frame))
     )
@@ -115,7 +119,7 @@ async def open_listeners(
 
 
 def _people_services(
-    frame: Frame, listeners: Listeners, advertise: str, stop: Callable[[], None]
+    frame: Frame, intake: Intake, listeners: Listeners, advertise: str, stop: Callable[[], None]
 ) -> Callable[[grpc.aio.Server], None]:
     """Makes the services that people use; addresses are asked for once the ports are known."""
     name = bracketed(advertise)
@@ -128,7 +132,10 @@ def _people_services(
         frame, addresses=lambda: (f"{name}:{listeners.enroll_port}", f"{name}:{listeners.control_port}")
     )
 
+    batches = BatchService(frame, intake)
+
     def add(server: grpc.aio.Server) -> None:
+        add_BatchServiceServicer_to_server(batches, server)
         add_ControlServiceServicer_to_server(control, server)
         add_FleetServiceServicer_to_server(fleet, server)
 

@@ -69,8 +69,13 @@ def _blocked(
     present: Sequence[DeviceRow],
     refusals: Mapping[str, str],
 ) -> str:
-    if progress.finished or progress.leased_count:
+    if progress.finished:
         return ""
+    if progress.leased_count > len(progress.batch_devices):
+        return ""
+    if not progress.queued_count:
+        names = ", ".join(sorted(set(progress.batch_devices)))
+        return f"{progress.leased_count} trials are out in batches for {names} (edgerig batch list)"
     wanted = _wanted(progress)
     if not usable:
         return f"no enrolled device {wanted}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import bindparam, func, insert, select, text
+from sqlalchemy import Connection, bindparam, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from edgerig.v1.trial_pb2 import Trial
@@ -167,7 +167,7 @@ def expire(session: Session, *, now_unix_s: float, policy: Policy) -> Expired:
     return Expired(frozenset(touched), freed)
 
 
-def next_deadline(session: Session) -> float | None:
+def next_deadline(session: Session | Connection) -> float | None:
     """Returns when the next lease ends by itself; None when none is open."""
     return session.scalar(_NEXT_DEADLINE)
 
@@ -187,7 +187,7 @@ def next_offer(
             return None
         lease = leases.offer_again(load(row), now_unix_s, policy)
         _store(row, lease)
-        return Offer(lease, _document(session.get_one(tables.Trial, row.trial_id)))
+        return Offer(lease, document(session.get_one(tables.Trial, row.trial_id)))
     trial = next_trial(session, device_id, now_unix_s)
     if trial is None:
         return None
@@ -201,9 +201,9 @@ def next_offer(
         now_unix_s=now_unix_s,
         policy=policy,
     )
-    session.add(_row(lease, trial.trial_id, now_unix_s))
+    session.add(new_row(lease, trial.trial_id, now_unix_s))
     session.flush()
-    return Offer(lease, _document(trial))
+    return Offer(lease, document(trial))
 
 
 def retry_of(session: Session, trial: tables.Trial) -> Retry:
@@ -335,7 +335,8 @@ def _open_of(session: Session, device_id: str) -> Sequence[tables.Attempt]:
     return session.scalars(_OPEN_OF, {"device_id": device_id}).all()
 
 
-def _row(lease: Lease, trial_id: str, now_unix_s: float) -> tables.Attempt:
+def new_row(lease: Lease, trial_id: str, now_unix_s: float) -> tables.Attempt:
+    """Returns the row of a new lease."""
     return tables.Attempt(
         attempt_id=lease.attempt_id,
         trial_id=trial_id,
@@ -362,5 +363,6 @@ def _store(row: tables.Attempt, lease: Lease) -> None:
     row.cancel_reason = lease.cancel_reason
 
 
-def _document(trial: tables.Trial) -> Trial:
+def document(trial: tables.Trial) -> Trial:
+    """Returns the trial as it is sent."""
     return Trial.FromString(trial.document)

@@ -27,6 +27,7 @@ from edgerig_controller.home import Home
 from edgerig_controller.store import devices as device_store
 from edgerig_controller.store import garbage, leases, reads, results, stopping, watch
 from edgerig_controller.store import studies as study_store
+from edgerig_controller.store.batches import BatchStore
 from edgerig_controller.store.controllers import ControllerStore, check_epoch
 from edgerig_controller.store.engine import open_engine, open_readonly_engine, shown
 from edgerig_controller.store.fleet import FleetStore
@@ -75,6 +76,7 @@ class Repository:
         # Devices as people run them, people and the audit: whoever refuses somebody writes it down.
         self.fleet = FleetStore(self._write, self._read, self._look, self._transaction)
         self.controllers = ControllerStore(self._write, self._transaction, self._read)
+        self.batches = BatchStore(self._write, self._read)
         self._new_id = new_id
 
     @classmethod

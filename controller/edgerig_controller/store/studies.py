@@ -165,7 +165,8 @@ def delete_study(session: Session, study_id: str, *, now_unix_s: float) -> None:
     study = require(session, study_id)
     if open_attempts(session, study_id):
         raise UsageError(
-            f"Study {study.name} ({study_id}) is still running.", hint=f"edgerig cancel {study_id}"
+            f"Study {study.name} ({study_id}) is still running, or out in a batch.",
+            hint=f"edgerig cancel {study_id}",
         )
     session.execute(delete(tables.Study).where(tables.Study.study_id == study_id))
     record_event(session, now_unix_s, "study_deleted", study_id=study_id, detail=study.name)
@@ -184,11 +185,11 @@ def require(session: Session, study_id: str) -> tables.Study:
 
 
 def open_attempts(session: Session, study_id: str) -> Sequence[tables.Attempt]:
-    """Lists the attempts of a study that a device has or may have."""
+    """Lists the attempts of a study that a device has or may have, those in batches too."""
     return session.scalars(
         select(tables.Attempt)
         .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
-        .where(tables.Trial.study_id == study_id, tables.Attempt.state.in_(OPEN))
+        .where(tables.Trial.study_id == study_id, tables.Attempt.state.in_((*OPEN, "batch")))
     ).all()
 
 

@@ -43,6 +43,8 @@ class Progress:
     predicted_s: float | None
     device_names: tuple[str, ...]
     device_labels: tuple[str, ...]
+    # One for each trial that was carried away in a batch and is not back: the device.
+    batch_devices: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -76,6 +78,7 @@ def progress(session: Session, study_id: str) -> Progress:
         predicted_s=_predicted_s(session, study_id),
         device_names=tuple(study.device_names),
         device_labels=tuple(study.device_labels),
+        batch_devices=_in_batches(session, study_id) if states.get("leased") else (),
     )
 
 
@@ -125,6 +128,15 @@ def running(session: Session) -> list[Running]:
         Running(attempt.attempt_id, attempt.device_id, trial.study_id, label, trial.seed, trial.repeat)
         for attempt, trial, label in session.execute(query)
     ]
+
+
+def _in_batches(session: Session, study_id: str) -> tuple[str, ...]:
+    query = (
+        select(tables.Attempt.device_id)
+        .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
+        .where(tables.Trial.study_id == study_id, tables.Attempt.state == "batch")
+    )
+    return tuple(session.scalars(query))
 
 
 def _states(session: Session, study_id: str) -> dict[str, int]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from edgerig.v1 import agent_service_pb2 as edgerig_dot_v1_dot_agent__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65\x64gerig/v1/batch_service.proto\x12\nedgerig.v1\x1a\x1e\x65\x64gerig/v1/agent_service.proto\"N\n\x12\x45xportBatchRequest\x12\x10\n\x08study_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x13\n\x0btrial_limit\x18\x03 \x01(\x05\"H\n\x13\x45xportBatchResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\"\xbf\x01\n\rBatchDocument\x12\x16\n\x0eschema_version\x18\x01 \x01(\x05\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x03 \x01(\t\x12\x11\n\tdevice_id\x18\x04 \x01(\t\x12\x10\n\x08study_id\x18\x05 \x01(\t\x12\x12\n\nstudy_name\x18\x06 \x01(\t\x12\x16\n\x0e\x63reated_unix_s\x18\x07 \x01(\x01\x12!\n\x06leases\x18\x08 \x03(\x0b\x32\x11.edgerig.v1.Lease\"N\n\x14ReadBatchBlobRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\"9\n\x15ReadBatchBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"B\n\x14PutBatchChunkRequest\x12*\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1b.edgerig.v1.PutChunkRequest\"D\n\x15PutBatchChunkResponse\x12+\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1c.edgerig.v1.PutChunkResponse\"[\n\x18ImportBatchResultRequest\x12\x13\n\x0b\x63ommit_json\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\t\"M\n\x19ImportBatchResultResponse\x12\x30\n\x06\x63ommit\x18\x01 \x01(\x0b\x32 .edgerig.v1.CommitResultResponse\"\x14\n\x12ListBatchesRequest\"\xaa\x01\n\x05\x42\x61tch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x10\n\x08study_id\x18\x03 \x01(\t\x12\x12\n\nstudy_name\x18\x04 \x01(\t\x12\x16\n\x0e\x63reated_unix_s\x18\x05 \x01(\x01\x12\x13\n\x0btrial_count\x18\x06 \x01(\x05\x12\x16\n\x0ereturned_count\x18\x07 \x01(\x05\x12\x11\n\tout_count\x18\x08 \x01(\x05\"9\n\x13ListBatchesResponse\x12\"\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x11.edgerig.v1.Batch\"(\n\x14WithdrawBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"/\n\x15WithdrawBatchResponse\x12\x16\n\x0erequeued_count\x18\x01 \x01(\x05\x32\x94\x04\n\x0c\x42\x61tchService\x12P\n\x0b\x45xportBatch\x12\x1e.edgerig.v1.ExportBatchRequest\x1a\x1f.edgerig.v1.ExportBatchResponse0\x01\x12T\n\rReadBatchBlob\x12 .edgerig.v1.ReadBatchBlobRequest\x1a!.edgerig.v1.ReadBatchBlobResponse\x12T\n\rPutBatchChunk\x12 .edgerig.v1.PutBatchChunkRequest\x1a!.edgerig.v1.PutBatchChunkResponse\x12`\n\x11ImportBatchResult\x12$.edgerig.v1.ImportBatchResultRequest\x1a%.edgerig.v1.ImportBatchResultResponse\x12N\n\x0bListBatches\x12\x1e.edgerig.v1.ListBatchesRequest\x1a\x1f.edgerig.v1.ListBatchesResponse\x12T\n\rWithdrawBatch\x12 .edgerig.v1.WithdrawBatchRequest\x1a!.edgerig.v1.WithdrawBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x65\x64gerig/v1/batch_service.proto\x12\nedgerig.v1\x1a\x1e\x65\x64gerig/v1/agent_service.proto\"N\n\x12\x45xportBatchRequest\x12\x10\n\x08study_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x13\n\x0btrial_limit\x18\x03 \x01(\x05\"H\n\x13\x45xportBatchResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\"\xbf\x01\n\rBatchDocument\x12\x16\n\x0eschema_version\x18\x01 \x01(\x05\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x10\n\x08\x66leet_id\x18\x03 \x01(\t\x12\x11\n\tdevice_id\x18\x04 \x01(\t\x12\x10\n\x08study_id\x18\x05 \x01(\t\x12\x12\n\nstudy_name\x18\x06 \x01(\t\x12\x16\n\x0e\x63reated_unix_s\x18\x07 \x01(\x01\x12!\n\x06leases\x18\x08 \x03(\x0b\x32\x11.edgerig.v1.Lease\"N\n\x14ReadBatchBlobRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\"9\n\x15ReadBatchBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"B\n\x14PutBatchChunkRequest\x12*\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1b.edgerig.v1.PutChunkRequest\"D\n\x15PutBatchChunkResponse\x12+\n\x05\x63hunk\x18\x01 \x01(\x0b\x32\x1c.edgerig.v1.PutChunkResponse\"o\n\x18ImportBatchResultRequest\x12\x13\n\x0b\x63ommit_json\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x03 \x01(\t\x12\x12\n\nattempt_id\x18\x04 \x01(\t\"M\n\x19ImportBatchResultResponse\x12\x30\n\x06\x63ommit\x18\x01 \x01(\x0b\x32 .edgerig.v1.CommitResultResponse\"\x14\n\x12ListBatchesRequest\"\xaa\x01\n\x05\x42\x61tch\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x11\n\tdevice_id\x18\x02 \x01(\t\x12\x10\n\x08study_id\x18\x03 \x01(\t\x12\x12\n\nstudy_name\x18\x04 \x01(\t\x12\x16\n\x0e\x63reated_unix_s\x18\x05 \x01(\x01\x12\x13\n\x0btrial_count\x18\x06 \x01(\x05\x12\x16\n\x0ereturned_count\x18\x07 \x01(\x05\x12\x11\n\tout_count\x18\x08 \x01(\x05\"9\n\x13ListBatchesResponse\x12\"\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x11.edgerig.v1.Batch\"(\n\x14WithdrawBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"/\n\x15WithdrawBatchResponse\x12\x16\n\x0erequeued_count\x18\x01 \x01(\x05\x32\x94\x04\n\x0c\x42\x61tchService\x12P\n\x0b\x45xportBatch\x12\x1e.edgerig.v1.ExportBatchRequest\x1a\x1f.edgerig.v1.ExportBatchResponse0\x01\x12T\n\rReadBatchBlob\x12 .edgerig.v1.ReadBatchBlobRequest\x1a!.edgerig.v1.ReadBatchBlobResponse\x12T\n\rPutBatchChunk\x12 .edgerig.v1.PutBatchChunkRequest\x1a!.edgerig.v1.PutBatchChunkResponse\x12`\n\x11ImportBatchResult\x12$.edgerig.v1.ImportBatchResultRequest\x1a%.edgerig.v1.ImportBatchResultResponse\x12N\n\x0bListBatches\x12\x1e.edgerig.v1.ListBatchesRequest\x1a\x1f.edgerig.v1.ListBatchesResponse\x12T\n\rWithdrawBatch\x12 .edgerig.v1.WithdrawBatchRequest\x1a!.edgerig.v1.WithdrawBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,19 +47,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTBATCHCHUNKRESPONSE']._serialized_start=633
   _globals['_PUTBATCHCHUNKRESPONSE']._serialized_end=701
   _globals['_IMPORTBATCHRESULTREQUEST']._serialized_start=703
-  _globals['_IMPORTBATCHRESULTREQUEST']._serialized_end=794
-  _globals['_IMPORTBATCHRESULTRESPONSE']._serialized_start=796
-  _globals['_IMPORTBATCHRESULTRESPONSE']._serialized_end=873
-  _globals['_LISTBATCHESREQUEST']._serialized_start=875
-  _globals['_LISTBATCHESREQUEST']._serialized_end=895
-  _globals['_BATCH']._serialized_start=898
-  _globals['_BATCH']._serialized_end=1068
-  _globals['_LISTBATCHESRESPONSE']._serialized_start=1070
-  _globals['_LISTBATCHESRESPONSE']._serialized_end=1127
-  _globals['_WITHDRAWBATCHREQUEST']._serialized_start=1129
-  _globals['_WITHDRAWBATCHREQUEST']._serialized_end=1169
-  _globals['_WITHDRAWBATCHRESPONSE']._serialized_start=1171
-  _globals['_WITHDRAWBATCHRESPONSE']._serialized_end=1218
-  _globals['_BATCHSERVICE']._serialized_start=1221
-  _globals['_BATCHSERVICE']._serialized_end=1753
+  _globals['_IMPORTBATCHRESULTREQUEST']._serialized_end=814
+  _globals['_IMPORTBATCHRESULTRESPONSE']._serialized_start=816
+  _globals['_IMPORTBATCHRESULTRESPONSE']._serialized_end=893
+  _globals['_LISTBATCHESREQUEST']._serialized_start=895
+  _globals['_LISTBATCHESREQUEST']._serialized_end=915
+  _globals['_BATCH']._serialized_start=918
+  _globals['_BATCH']._serialized_end=1088
+  _globals['_LISTBATCHESRESPONSE']._serialized_start=1090
+  _globals['_LISTBATCHESRESPONSE']._serialized_end=1147
+  _globals['_WITHDRAWBATCHREQUEST']._serialized_start=1149
+  _globals['_WITHDRAWBATCHREQUEST']._serialized_end=1189
+  _globals['_WITHDRAWBATCHRESPONSE']._serialized_start=1191
+  _globals['_WITHDRAWBATCHRESPONSE']._serialized_end=1238
+  _globals['_BATCHSERVICE']._serialized_start=1241
+  _globals['_BATCHSERVICE']._serialized_end=1773
 # @@protoc_insertion_point(module_scope)

@@ -77,14 +77,16 @@ class PutBatchChunkResponse(_message.Message):
     def __init__(self, chunk: _Optional[_Union[_agent_service_pb2.PutChunkResponse, _Mapping]] = ...) -> None: ...
 
 class ImportBatchResultRequest(_message.Message):
-    __slots__ = ("commit_json", "signature", "certificate_pem")
+    __slots__ = ("commit_json", "signature", "certificate_pem", "attempt_id")
     COMMIT_JSON_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_PEM_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     commit_json: bytes
     signature: bytes
     certificate_pem: str
-    def __init__(self, commit_json: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., certificate_pem: _Optional[str] = ...) -> None: ...
+    attempt_id: str
+    def __init__(self, commit_json: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., certificate_pem: _Optional[str] = ..., attempt_id: _Optional[str] = ...) -> None: ...
 
 class ImportBatchResultResponse(_message.Message):
     __slots__ = ("commit",)

@@ -273,3 +273,28 @@ def test_an_absence_has_its_limit(back_s: float) -> None:
     deadline = rebooting(back_s).deadline_unix_s
     assert deadline is not None
     assert T0 + 90 <= deadline <= T0 + leases.REBOOT_MOST_S + 90
+
+
+def in_batch() -> Lease:
+    return leases.batch("b1-0000", "orin", epoch=3, budget_s=BUDGET_S)
+
+
+def test_a_batch_does_not_expire_and_is_no_open_lease() -> None:
+    lease = in_batch()
+    assert lease.state not in OPEN
+    assert leases.expire(lease, T0 + 1e9, POLICY).lease == lease
+
+
+def test_a_result_of_a_batch_is_taken_from_its_device_over_the_network_too() -> None:
+    assert leases.held(in_batch(), "orin", 3, "finished", T0, POLICY).verdict == "send"
+    assert leases.held(in_batch(), "nano", 3, "finished", T0, POLICY).verdict == "discard"
+    assert leases.held(in_batch(), "orin", 3, "running", T0, POLICY).lease == in_batch()
+    assert leases.commit(in_batch()).state == "committed"
+
+
+def test_a_batch_ends_by_hand() -> None:
+    answer = leases.withdraw(in_batch())
+    assert (answer.lease.state, answer.trial) == ("cancelled", "requeue")
+    assert leases.withdraw(running()).lease == running()
+    cancelled = leases.cancel(in_batch(), "enough")
+    assert (cancelled.lease.state, cancelled.trial) == ("cancelled", "cancel")
