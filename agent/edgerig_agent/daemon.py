@@ -83,7 +83,6 @@ def read_settings(home: Path) -> Settings:
 
 def run(home: Path, embedded: bool) -> int:
     """Runs the daemon of a home until it is asked to end; returns its exit code.
-    allowed_programs(home)
 
     `embedded`: it also ends when its controller says so or is gone for 60 s.
 
