@@ -160,6 +160,7 @@ def _write_study(data: StudyData, path: Path) -> None:
         "devices": [asdict(row) for row in data.devices],
         "points": [asdict(row) for row in data.points],
         "histories": {name: dict(sizes) for name, sizes in data.histories.items()},
+        "difficulty": {name: dict(found) for name, found in data.difficulty.items()},
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -186,14 +186,8 @@ def _words(measure: dict[str, Any]) -> str:
 
 
 def _write(path: Path, found: list[dict[str, Any]]) -> None:
-    document = {
-        entry["task"]: {
-            name: measure["value"]
-            for name, measure in entry["measures"].items()
-            if measure["value"] is not None
-        }
-        for entry in found
-    }
+    # With the users that it was measured on, so that claims can be tested on the others.
+    document = {"tasks": found}
     try:
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     except OSError as error:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 import click
 
 from edgerig.errors import EXIT_FAILED, EXIT_OK, EXIT_REJECTED, UsageError
+from edgerig_controller.cli.advise import Size
 from edgerig_controller.cli.options import Context, common_options
 from edgerig_controller.cli.reference import complete_studies, find, open_store
 
 if TYPE_CHECKING:
     from edgerig_controller.cli.output import Output
     from edgerig_controller.evidence.judge import Guide
+    from edgerig_controller.guidelines.contamination import Contamination
+    from edgerig_controller.guidelines.utility import Utility
     from edgerig_controller.report.data import StudyData
 
+_POSITIVE = click.FloatRange(min=0, min_open=True)
 REJECTED = frozenset({"scores_not_numbers", "conflicting_duplicates"})
 
 
@@ -37,6 +41,21 @@ REJECTED = frozenset({"scores_not_numbers", "conflicting_duplicates"})
     metavar="FILE",
     help="Output of `edgerig task difficulty --json`, or {TASK: {D1: number, ...}}.",
 )
+@click.option(
+    "--contamination",
+    "probes",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Output of `edgerig task contamination` [default: what lies beside the reports of the studies].",
+)
+@click.option("--max-ram", type=Size(), metavar="SIZE", help="For fronts and the rule: most memory, as 4GiB.")
+@click.option("--max-latency-ms", type=_POSITIVE, help="The same: longest request, 95th percentile.")
+@click.option("--max-j-per-request", type=_POSITIVE, help="The same: most energy of a request.")
+@click.option(
+    "--points-per-joule", type=_POSITIVE, help="The same: what a joule of a request costs in points."
+)
+@click.option("--requests", type=_POSITIVE, help="The same: how many requests a training is spread over.")
 @common_options
 def guide(
     context: Context,
@@ -44,27 +63,73 @@ def guide(
     exports: tuple[Path, ...],
     folder: Path | None,
     difficulty: Path | None,
+    probes: tuple[Path, ...],
+    max_ram: float | None,
+    max_latency_ms: float | None,
+    max_j_per_request: float | None,
+    points_per_joule: float | None,
+    requests: float | None,
 ) -> int:
     """Judge the claims of each STUDY, and H1 to H10, and write guidelines.json and a report."""
+    from edgerig_controller.guidelines.utility import Utility
+
+    if requests is not None and points_per_joule is None:
+        raise UsageError(
+            "--requests spreads the energy of training, which has no price", hint="--points-per-joule"
+        )
+    utility = Utility(
+        ram_bytes=max_ram,
+        latency_s=None if max_latency_ms is None else max_latency_ms / 1e3,
+        energy_j=max_j_per_request,
+        points_per_joule=points_per_joule or 0.0,
+        requests=requests,
+    )
+    return _guided(context, studies, exports, folder, difficulty, probes, utility)
+
+
+def _guided(
+    context: Context,
+    studies: tuple[str, ...],
+    exports: tuple[Path, ...],
+    folder: Path | None,
+    difficulty: Path | None,
+    probes: tuple[Path, ...],
+    utility: Utility,
+) -> int:
     from edgerig_controller.evidence import hardness
     from edgerig_controller.evidence.build import build
     from edgerig_controller.evidence.judge import judge
     from edgerig_controller.report.guide import render
     from edgerig_controller.report.guide.build import build as build_report
+    from edgerig_controller.report.guide.extras import document as whole_document
 
-    hard = hardness.read(difficulty) if difficulty is not None else {}
+    hard = hardness.read(difficulty) if difficulty is not None else None
     data = load(context, studies, exports)
     found = judge(build(data, difficulty=hard))
-    report = build_report(found, now_unix_s=time.time())
+    report = build_report(
+        found, now_unix_s=time.time(), utility=utility, contamination=_probed(context, data, probes)
+    )
     files = render.write(report, folder or _folder(context, data, from_store=bool(studies)))
     code = exit_code(found)
     show(context.out, found)
     context.out.text()
     context.out.text(f"Report: {files.html}")
     context.out.note(f"Next: {context.again(f'edgerig replay {files.guidelines}')}")
-    document = found.document(now_unix_s=report.written_unix_s)
-    context.out.document({**document, "report": files.document(), "exit_code": code})
+    context.out.document({**whole_document(report), "report": files.document(), "exit_code": code})
     return code
+
+
+def _probed(context: Context, data: list[StudyData], files: tuple[Path, ...]) -> list[Contamination]:
+    """Reads results of the contamination probe: the files named, else those beside the studies' reports."""
+    from edgerig_controller.evidence import contamination
+
+    beside = [
+        path
+        for entry in data
+        if (path := context.home.report_dir(entry.study.study_id) / contamination.FILE_NAME).is_file()
+    ]
+    rows = [row for path in files or beside for row in contamination.read(path)]
+    return list({(row.model, row.task): row for row in rows}.values())
 
 
 def load(context: Context, references: tuple[str, ...], exports: tuple[Path, ...]) -> list[StudyData]:

@@ -49,11 +49,19 @@ def _write(context: Context, study: str, folder: Path | None) -> dict[str, Any]:
 
 
 def _guide(data: StudyData, folder: Path) -> dict[str, str]:
-    from edgerig_controller.evidence import build, judge
+    from edgerig_controller.evidence import build, contamination, judge
     from edgerig_controller.evidence import replay as replays
     from edgerig_controller.report.guide import build as reports
     from edgerig_controller.report.guide import render
 
-    hard = replays.difficulty_of(replays.read(folder / render.JSON_NAME))
+    old = replays.whole(folder / render.JSON_NAME)
+    hard = replays.difficulty_of(old["guidelines"])
     found = judge.judge(build.build([data], difficulty=hard))
-    return render.write(reports.build(found, now_unix_s=time.time()), folder).document()
+    probes = folder.parent / contamination.FILE_NAME
+    report = reports.build(
+        found,
+        now_unix_s=time.time(),
+        utility=replays.utility_of(old),
+        contamination=contamination.read(probes) if probes.is_file() else (),
+    )
+    return render.write(report, folder).document()

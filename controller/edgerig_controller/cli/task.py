@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgerig.errors import EXIT_OK, EXIT_USAGE, DataError, UsageError
+from edgerig_controller.cli.contamination import contamination
 from edgerig_controller.cli.difficulty import difficulty
 from edgerig_controller.cli.options import Context, output_options
 
@@ -27,6 +28,7 @@ def task() -> None:
 
 
 task.add_command(difficulty)
+task.add_command(contamination)
 
 
 @task.command()

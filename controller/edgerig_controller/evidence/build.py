@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgerig import documents
+from edgerig_controller.evidence.difficulties import of_studies
 from edgerig_controller.evidence.figures import comparable, tables
 from edgerig_controller.evidence.hardness import Hardness
 from edgerig_controller.evidence.runs import Notice, Run, collect
@@ -79,10 +80,11 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
 
     Args:
         studies: each once; their order changes nothing.
-        difficulty: task name to what is known of its difficulty.
+        difficulty: task name to what is known of its difficulty; None = what the studies themselves tell.
     """
     ordered = tuple(sorted(_once(studies), key=lambda data: (data.study.name, data.study.study_id)))
     runs, notices = collect(ordered)
+    hard = of_studies(ordered) if difficulty is None else difficulty
     settings = _differing_settings(ordered)
     factors_of = {run.trial_id: {**settings.get(run.study_id, {}), **run.factors} for run in runs}
     config_of, factors = _configurations(runs, factors_of)
@@ -92,7 +94,7 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
     tiers, tier_of = _tiers(ordered, runs)
     configs = _configs(factors, runs, config_of, {key: tiers[name] for key, name in tier_of.items()})
     tasks = tuple(
-        _task(name, runs, configs, config_of, figures.get(name, ()), boundary, difficulty or {}, sizes)
+        _task(name, runs, configs, config_of, figures.get(name, ()), boundary, hard, sizes)
         for name in sorted({run.task for run in runs})
     )
     models = {str(config.factors.get("model", "")) for config in configs}
@@ -117,11 +119,12 @@ def build(studies: Sequence[StudyData], *, difficulty: Difficulties | None = Non
             *_unfinished(ordered),
             *_repeats(runs, config_of),
             *_little(tasks, runs),
+            *_hardness(hard),
             *nothing,
         ),
         data_sha256=_data_digest(runs, config_of, sizes),
         config_sha256=documents.digest({name: dict(found) for name, found in factors.items()}),
-        difficulty=dict(difficulty or {}),
+        difficulty=dict(hard),
     )
 
 
@@ -334,6 +337,18 @@ def _little(tasks: Sequence[TaskEvidence], runs: Sequence[Run]) -> list[Notice]:
     if waiting:
         found.append(Notice("notice", "not_run", f"{waiting} of {len(runs)} planned runs have no result"))
     return found
+
+
+def _hardness(hard: Difficulties) -> list[Notice]:
+    """Says on whom difficulty was measured and by which model, since these take no part in H1."""
+    if not any(entry.development_users for entry in hard.values()):
+        return []
+    models = sorted({entry.reference for entry in hard.values()} - {""})
+    by = f"; D1 by {', '.join(models)}, zero-shot, which is compared with nothing" if models else ""
+    text = (
+        f"difficulty was measured on half of the users of {len(hard)} tasks; H1 is tested on the others{by}"
+    )
+    return [Notice("notice", "difficulty", text)]
 
 
 def _data_digest(

@@ -163,6 +163,15 @@ def _data(document: Mapping[str, Any], rows: Mapping[str, list[Any]]) -> StudyDa
             str(name): {str(user): int(size) for user, size in sizes.items()}
             for name, sizes in document["histories"].items()
         },
+        # Exports of earlier versions have none.
+        difficulty={
+            str(name): {
+                "measures": dict(found["measures"]),
+                "development_users": list(found["development_users"]),
+                "chance": found["chance"],
+            }
+            for name, found in (document.get("difficulty") or {}).items()
+        },
     )
 
 

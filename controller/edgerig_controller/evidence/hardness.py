@@ -26,6 +26,10 @@ class Hardness:
 
     measures: Mapping[str, float]
     development_users: tuple[str, ...] = ()
+    # Quality of the best answer that is the same for all, on these users; D1 needs it.
+    chance: float | None = None
+    # The model whose zero-shot quality D1 rests on; '' = not known, or no D1.
+    reference: str = ""
 
 
 def read(path: Path) -> dict[str, Hardness]:
@@ -60,7 +64,12 @@ def parse(document: Any) -> dict[str, Hardness]:
 def recorded(document: Mapping[str, Mapping[str, Any]]) -> dict[str, Hardness]:
     """Returns the difficulties that a guideline was judged with."""
     return {
-        str(task): Hardness(_numbers(entry["measures"]), tuple(map(str, entry["development_users"])))
+        str(task): Hardness(
+            _numbers(entry["measures"]),
+            tuple(map(str, entry["development_users"])),
+            None if entry.get("chance") is None else float(entry["chance"]),
+            str(entry.get("reference") or ""),
+        )
         for task, entry in document.items()
     }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgerig_controller.data.blobs import BlobStore, is_sha256
+from edgerig_controller.evidence import difficulties
 from edgerig_controller.report.data import StudyData
 
 if TYPE_CHECKING:
@@ -23,18 +24,32 @@ COLD_START_KIND = "rag-lora"
 
 
 def stored(home: Home, repository: Repository, study: StudyRow) -> StudyData:
-    """Reads a study from the store, and the histories of its users where a claim asks for them."""
+    """Reads a study from the store, and what claims need to know of its task data.
+
+    That is the size of each user's history where a claim on users with little of it could
+    be tested, and D2 to D5 where one on difficulty could.
+    """
     data = StudyData.load(repository, study)
-    if not any((cell.factors.get("method") or {}).get("kind") == COLD_START_KIND for cell in data.cells):
-        return data
+    kinds = {(cell.factors.get("method") or {}).get("kind") for cell in data.cells}
+    sizes: dict[str, dict[str, int]] = {}
+    hard: dict[str, dict[str, Any]] = {}
+    for name, facts, path in _task_data(home, study):
+        if COLD_START_KIND in kinds and (found := histories(path)):
+            sizes[name] = found
+        kind = str(facts.get("kind", "")).removeprefix("TASK_KIND_").lower()
+        if difficulties.asked_for(data) and (measured := difficulties.of_data(kind, path)):
+            hard[name] = measured
+    return replace(data, histories=sizes, difficulty=hard)
+
+
+def _task_data(home: Home, study: StudyRow) -> Iterator[tuple[str, Mapping[str, Any], Path]]:
+    """Yields the tasks whose data still lie in the data folder and are not too large to be read."""
     tasks: Mapping[str, Any] = study.resolved.get("resolved_tasks") or {}
-    found = {}
+    blobs = BlobStore(home.blobs_dir)
     for name, facts in tasks.items():
         sha256 = str((facts.get("data") or {}).get("sha256") or "")
-        blobs = BlobStore(home.blobs_dir)
-        if is_sha256(sha256) and blobs.has(sha256):
-            found[name] = histories(blobs.path(sha256))
-    return replace(data, histories={name: sizes for name, sizes in found.items() if sizes})
+        if is_sha256(sha256) and blobs.has(sha256) and blobs.path(sha256).stat().st_size <= MOST_BYTES:
+            yield name, facts, blobs.path(sha256)
 
 
 def histories(path: Path) -> dict[str, int]:

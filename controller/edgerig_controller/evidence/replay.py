@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgerig.errors import DataError, NotFoundError, UsageError
 from edgerig_controller.evidence.hardness import Hardness, recorded
 from edgerig_controller.evidence.judge import Guide, as_document
+from edgerig_controller.guidelines.utility import Utility
 
 MOST_BYTES = 256 * 2**20
 
@@ -47,7 +48,18 @@ class Replayed:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Reads guidelines.json, or a file that holds one guideline.
+    """Reads the guidelines of guidelines.json, or of a file that holds one guideline.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DataError: it holds no guideline of this version.
+    """
+    found: list[dict[str, Any]] = whole(path)["guidelines"]
+    return found
+
+
+def whole(path: Path) -> dict[str, Any]:
+    """Reads guidelines.json with everything in it; a file of one guideline is a document of one.
 
     Raises:
         NotFoundError: there is no such file.
@@ -65,7 +77,21 @@ def read(path: Path) -> list[dict[str, Any]]:
     found = entries if isinstance(entries, list) else [document]
     if not found or not all(_is_guideline(entry) for entry in found):
         raise DataError(f"{path} holds no guideline of version 1", hint="edgerig guide STUDY")
-    return found
+    return {**document, "guidelines": found}
+
+
+def utility_of(document: Mapping[str, Any]) -> Utility:
+    """Returns the limits and prices that fronts and the rule of a document kept to.
+
+    Raises:
+        DataError: they are not as a document holds them.
+    """
+    given = {key: value for key, value in (document.get("utility") or {}).items() if key != "words"}
+    try:
+        known = {key: None if value is None else float(value) for key, value in given.items()}
+        return replace(Utility(), **known)  # type: ignore[arg-type]
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"the limits of the guidelines cannot be read: {error}") from error
 
 
 def _is_guideline(entry: Any) -> bool:

@@ -12,6 +12,8 @@ from edgerig_controller.guidelines.verdict import Verdict
 SCHEMA_VERSION = 1
 _TEXT: dict[str, Any] = {"type": "string"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+_FIGURE: dict[str, Any] = {"type": "number"}
+_ANY: dict[str, Any] = {"type": "object"}
 _NUMBER: dict[str, Any] = {"type": ["number", "null"]}
 _INTERVAL: dict[str, Any] = {
     "type": ["array", "null"],
@@ -95,6 +97,51 @@ SCHEMA: dict[str, Any] = _object(
     **{"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "An edgerig guideline"},
 )
 _NOTICE = _object({"level": {"enum": ["error", "notice"]}, "code": _TEXT, "text": _TEXT})
+_VOLUME = _object(
+    {
+        "group": _TEXT,
+        "count": _COUNT,
+        **dict.fromkeys(("volume", "low", "high", "lost", "lost_low", "lost_high"), _FIGURE),
+    }
+)
+_FRONT = _object(
+    {
+        "device": _TEXT,
+        "task": _TEXT,
+        "axes": _TEXTS,
+        "members": {"type": "array", "items": {"type": "object"}},
+        "left_out": {"type": "array", "items": _object({"config": _TEXT, "reason": _TEXT})},
+        "hypervolume_reference": {"type": "object", "additionalProperties": {"type": "number"}},
+        "hypervolumes": {"type": "array", "items": _VOLUME},
+        "probability_best": {"type": "object", "additionalProperties": {"type": "number"}},
+    }
+)
+_RULE = _object(
+    {
+        "published": {"type": "boolean"},
+        **dict.fromkeys(("words", "fixed_action", "stability", "unavailable_reason"), _TEXT),
+        "contexts": _COUNT,
+        "validations": {
+            "type": "array",
+            "items": _object(
+                {
+                    "left_out": _TEXT,
+                    "gain_points": {"type": ["object", "null"]},
+                    **dict.fromkeys(("regret_rule", "regret_fixed", "regret_random"), _FIGURE),
+                }
+            ),
+        },
+    }
+)
+_CONTAMINATION = _object(
+    {
+        **dict.fromkeys(("model", "task", "reason"), _TEXT),
+        "state": {"enum": ["no sign", "not excluded", "sign", "unknown"]},
+        **dict.fromkeys(("gap", "gap_k"), _ANY),
+        "wording": {"type": ["object", "null"]},
+        "n_items": _COUNT,
+    }
+)
 DOCUMENT_SCHEMA: dict[str, Any] = _object(
     {
         "edgerig_guidelines": {"const": SCHEMA_VERSION},
@@ -104,6 +151,10 @@ DOCUMENT_SCHEMA: dict[str, Any] = _object(
             "type": "array",
             "items": {key: value for key, value in SCHEMA.items() if key != "$schema"},
         },
+        "utility": {"type": "object"},
+        "fronts": {"type": "array", "items": _FRONT},
+        "rule": _RULE,
+        "contamination": {"type": "array", "items": _CONTAMINATION},
     },
     **{
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -53,7 +53,7 @@ def absent(what: str) -> Finding:
 def measured(records: StudyRecords, weights: Weights | None, what: str, **facts: Any) -> Finding:
     """Measures one contrast on all tasks; a task on which a required cell has no score is said."""
     if not weights:
-        return absent(f"the study has no pair of cells for: {what}")
+        return absent(f"the study has no matched cells: {what}")
     missing = records.failures_of(weights)
     if missing:
         return Finding(None, missing)

@@ -81,7 +81,7 @@ class Origin:
     registered_unix_s: float | None = None
     first_run_unix_s: float | None = None
     # D1 to D5 by task, where they were given.
-    difficulty: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    difficulty: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,10 @@ NOT_ALL = "RAG, LoRA and both together are all needed"
 # Fewer tasks than this are too few for a line on each side of a vertex.
 TASKS_FOR_LINES = 12
 SIMPLER = ("D3", "D5")
+NO_DIFFICULTY = (
+    "difficulty D1 on at least five tasks, of three values or more, is needed: plan a model that is run "
+    "without method and compression only, as the reference, or give --difficulty FILE"
+)
 RANK_COSTS = ("rss_peak_bytes", "train_j", "train_s")
 
 
@@ -65,7 +69,7 @@ def curvature_of_gain(records: StudyRecords, delta: float) -> Finding:
     common = set.intersection(*(set(task.difficulty or {}) for task in records.tasks))
     names = [name for name in sorted(common) if len({(t.difficulty or {})[name] for t in records.tasks}) >= 3]
     if missing or "D1" not in names or len(records.tasks) < 5:
-        few = () if missing else ("difficulty D1 on at least five tasks, of three values or more, is needed",)
+        few = () if missing else (NO_DIFFICULTY,)
         return Finding(None, missing + few)
     contrasts = contrasts_of([task.table for task in records.tasks], weights)
     if len(contrasts) < len(records.tasks):

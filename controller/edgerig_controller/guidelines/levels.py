@@ -18,6 +18,11 @@ from edgerig_controller.guidelines.resources import Ratio, ratio_fact
 from edgerig_controller.guidelines.saturation import x95
 from edgerig_controller.guidelines.scores import Config
 
+NAMES = {
+    "train_samples": "training (factor train_samples), one of them twice the other,",
+    "history": "history",
+}
+
 
 def by_level(records: StudyRecords, selector: Selector, name: str) -> dict[float, list[Config]]:
     """Sorts configurations by the level of a numeric factor; `history: all` (-1) is the largest."""
@@ -50,7 +55,7 @@ def enough(
     pairs = {low: averaged_pairs(levels[high], levels[low], {name}) for low, high in steps.items()}
     gains = {low: pair for low, pair in pairs.items() if pair}
     if not gains:
-        return absent(f"no two levels of {name} to compare")
+        return absent(f"the study has no two amounts of {NAMES.get(name, name)} to compare")
     missing = records.failures_of({config for gain in gains.values() for config in gain})
     halves = halves_of([task.table for task in records.tasks])
     if missing or halves is None:

@@ -178,7 +178,8 @@ def volumes(
             hypervolumes(v[:, rest], reference, axes) if rest else np.zeros(len(v))
             for v in (means[None], replicates)
         )
-        volume, lost = float(own[0]), float(whole[0] - without[0])
+        # Less than nothing is rounding.
+        volume, lost = float(own[0]), max(0.0, float(whole[0] - without[0]))
         low, high = centred_interval(drawn_own, volume, level)
         lost_low, lost_high = centred_interval(drawn_whole - drawn_without, lost, level)
         found.append(Volume(name, len(mine), volume, low, high, lost, lost_low, lost_high))

@@ -66,6 +66,8 @@ class StudyData:
     points: tuple[PointRow, ...] = ()
     # Task -> user -> items of history, where they were asked for.
     histories: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    # Task -> difficulty as far as its data tell it (`evidence.difficulties.of_data`).
+    difficulty: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @staticmethod
     def load(reader: Reader, study: StudyRow) -> StudyData:

@@ -122,4 +122,4 @@ def test_what_cannot_be_projected_says_why() -> None:
     found = planned("W0", h1)
     assert found.claims[0].ways == () and "how tasks differ" in found.claims[0].reason
     empty = of_study({**INT4, "better": {"method.kind": "spin"}})
-    assert "no pair of cells" in planned("W0", empty).claims[0].reason
+    assert "no matched cells" in planned("W0", empty).claims[0].reason

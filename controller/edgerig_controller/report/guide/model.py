@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from edgerig_controller.evidence.judge import Guide
 from edgerig_controller.evidence.runs import Notice
+from edgerig_controller.guidelines.contamination import Contamination
 from edgerig_controller.guidelines.guideline import Guideline
 from edgerig_controller.guidelines.pareto import Volume
+from edgerig_controller.guidelines.utility import Utility
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,16 @@ class RuleSection:
 
 
 @dataclass(frozen=True)
+class HardnessTable:
+    """D1 to D5 of the tasks and how far their ranks agree; `correlations` are (a, b, Spearman's)."""
+
+    measures: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+    correlations: tuple[tuple[str, str, float], ...]
+    note: str
+
+
+@dataclass(frozen=True)
 class PublishedRow:
     """A statement of arXiv 2406.03777 and what our records say of it."""
 
@@ -229,6 +241,9 @@ class GuideReport:
     histories: Curves
     interactions: Curves
     rules: RuleSection
+    utility: Utility
+    hardness: HardnessTable
+    contamination: tuple[Contamination, ...]
     published: tuple[PublishedRow, ...]
     threats: tuple[str, ...]
     limits: tuple[str, ...]

@@ -1,7 +1,7 @@
 """The statements of arXiv 2406.03777 beside our verdicts.
 
 The paper's body was not at hand; the statements are what its abstract,
-summaries and public reviews let recover, in our own words. `?` = not known.
+summaries and public reviews let recover, in our own words.
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ STATEMENTS = (
         "G4",
         "Prompt tuning, prefix tuning and IA3 are weaker than LoRA and RAG.",
         ("H4",),
-        "Numbers: ?. Learning rates must be tuned per method, else this compares learning rates.",
+        "The paper's numbers are not known to us. Learning rates must be tuned per method, else this "
+        "compares learning rates.",
     ),
     Statement(
         "G5",
         "Small LoRA rank and alpha suit constrained devices.",
         ("H5",),
-        "Numbers: ?. Equivalence of rank 64 and rank 8 is what would support it.",
+        "The paper's ranks are not known to us. Equivalence of rank 64 and rank 8 is what would support it.",
     ),
     Statement(
         "G6",
@@ -67,7 +68,8 @@ STATEMENTS = (
         "G7",
         "RAG should use only a limited amount of the user's history.",
         ("H6",),
-        "Sizes: ?. Equivalence of all history and the sufficient part is what would support it.",
+        "The paper's sizes are not known to us. Equivalence of all history and the sufficient part is what "
+        "would support it.",
     ),
     Statement(
         "G8",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgerig_controller.evidence.build import Evidence
 from edgerig_controller.evidence.judge import Guide
+from edgerig_controller.guidelines.contamination import Contamination
 from edgerig_controller.guidelines.guideline import INSTRUMENT_CHECK
 
 LIMITS = (
@@ -13,12 +16,16 @@ LIMITS = (
     "labelled instrument check.",
     "Hours of an NVIDIA A10 cannot be compared with hours of an edge box: map through samples.",
     "A few tasks support statements about these tasks; the prediction interval says how far beyond.",
-    "Contamination was not probed: whether a model saw the test answers in pre-training is unknown here.",
 )
 
 
-def threats(guide: Guide) -> tuple[str, ...]:
-    """Lists what in these records weakens what they seem to say."""
+def threats(guide: Guide, contamination: Sequence[Contamination] = ()) -> tuple[str, ...]:
+    """Lists what in these records weakens what they seem to say.
+
+    Args:
+        guide: the judged claims with their evidence.
+        contamination: results of the probe; none = it was not run.
+    """
     evidence = guide.evidence
     ok = evidence.usable()
     found = [notice.text for notice in evidence.notices]
@@ -37,7 +44,27 @@ def threats(guide: Guide) -> tuple[str, ...]:
             f"results older than the registration of the study entered {', '.join(late)}: not pre-registered"
         )
     found += _settings(evidence)
+    found += _contaminated(contamination)
     return tuple(dict.fromkeys(found))
+
+
+def _contaminated(rows: Sequence[Contamination]) -> list[str]:
+    """Says what the probe found, or that nobody asked it."""
+    if not rows:
+        return [
+            "contamination was not probed: whether a model saw the test answers in pre-training is unknown "
+            "(edgerig task contamination STUDY)"
+        ]
+    found = []
+    for state, text in (
+        ("sign", "the probe found a sign of contamination"),
+        ("not excluded", "contamination cannot be excluded, for the right answers are preferred"),
+        ("unknown", "contamination could not be probed"),
+    ):
+        mine = [f"{row.model} on {row.task}" for row in rows if row.state == state]
+        if mine:
+            found.append(f"{text}: {', '.join(mine)}")
+    return found
 
 
 def _settings(evidence: Evidence) -> list[str]:
