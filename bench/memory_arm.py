@@ -59,9 +59,12 @@ def main() -> None:
     count, trainable = loaded.parameter_count, 0
     if case["order"] == TUNE_FIRST:
         trainable = _learnt(loaded, case, peaks, merged=True)
+        peaks.idle()
     loaded = _compressed(loaded, case, peaks)
+    peaks.idle()
     if case["order"] != TUNE_FIRST:
         trainable = _learnt(loaded, case, peaks, merged=False)
+        peaks.idle()
     loaded.model.eval()
     _infer(loaded, case)
     peaks.close("inference")
@@ -91,7 +94,6 @@ def _compressed(loaded: Any, case: dict[str, Any], peaks: Peaks) -> Any:
         choice = _choice(kind, COMPRESSIONS, calibration="random-tokens", samples=16, tokens=256)
     done = transform(kind)(loaded, choice, Material(None, 1)).loaded
     peaks.close("compress")
-    peaks.idle()
     return done
 
 
@@ -118,7 +120,6 @@ def _distilled(loaded: Any, case: dict[str, Any], peaks: Peaks) -> Any:
         estimator = Backpropagation(loaded.model)
     distil.drill(loaded, choice, estimator, [Sample(tuple(row[:1]), tuple(row[1:])) for row in rows], 1)
     peaks.close("compress")
-    peaks.idle()
     return loaded
 
 
@@ -148,7 +149,6 @@ def _learnt(loaded: Any, case: dict[str, Any], peaks: Peaks, *, merged: bool) ->
     peaks.close("train")
     if merged:
         trained.merge()
-    peaks.idle()
     return int(trained.count)
 
 
