@@ -32,14 +32,21 @@ class Controllers:
         self._enrolled = enrolled
         self._known = self._read()
         self._index = 0
+        # What a controller that stands by has said of the one that leads.
+        self._named = ""
 
     def address(self) -> str:
         """Returns the address to dial."""
-        return self._all()[self._index]
+        return self._named or self._all()[self._index]
 
-    def failed(self) -> None:
-        """Goes on to the next one: this one did not take the agent."""
-        self._index = (self._index + 1) % len(self._all())
+    def failed(self, named: str = "") -> None:
+        """Goes on to the next one, or to the one that was named: this one did not take the agent."""
+        if named != self.address() and _ADDRESS.fullmatch(named):
+            self._named = named
+        elif self._named:
+            self._named = ""
+        else:
+            self._index = (self._index + 1) % len(self._all())
 
     def learn(self, addresses: Sequence[str]) -> None:
         """Replaces the list by what the leader says; an empty one says nothing."""
@@ -49,6 +56,7 @@ class Controllers:
         present = self.address()
         self._known = found
         everywhere = self._all()
+        self._named = "" if present in everywhere else self._named
         # The controller that answers now is not left because of its place in a list.
         self._index = everywhere.index(present) if present in everywhere else 0
         self._write()

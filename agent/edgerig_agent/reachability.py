@@ -28,6 +28,8 @@ _TRANSIENT = frozenset(
 
 # By this a controller marks what it says itself, apart from what a connection makes up.
 _ANSWER_KEY = "edgerig-error"
+# Where the controller that leads listens for agents, in the words of one that does not.
+_LEADER_KEY = "edgerig-leader"
 
 
 def in_words(error: grpc.RpcError, address: str) -> EdgerigError:
@@ -77,6 +79,11 @@ def in_words(error: grpc.RpcError, address: str) -> EdgerigError:
             return UnreachableError(message, hint=hint)
     name = code.name if code is not None else "no code"
     return UnreachableError(f"{address} cannot be reached: {text} ({name})")
+
+
+def leader_in(error: grpc.RpcError) -> str:
+    """Returns the address of the leader that a failed call names; '' when it names none."""
+    return next((str(value) for key, value in _metadata(error) if key == _LEADER_KEY), "")
 
 
 def _metadata(call: Any) -> Sequence[tuple[str, Any]]:

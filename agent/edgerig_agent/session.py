@@ -44,7 +44,7 @@ from edgerig.v1.agent_service_pb2 import (
 from edgerig.v1.agent_service_pb2_grpc import AgentServiceStub
 from edgerig.version import AGENT_CAPABILITIES, PROTOCOL_MAJOR, PROTOCOL_MINOR, VERSION
 from edgerig_agent.identity import Identity
-from edgerig_agent.reachability import in_words
+from edgerig_agent.reachability import in_words, leader_in
 
 if TYPE_CHECKING:
     from edgerig.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
@@ -132,8 +132,9 @@ class Link:
     `address` is asked before every dial, because the controller of an
     embedded run has a new port each time it starts, and of several controllers
     another one may lead. `on_failed` hears that the address did not take the
-    agent, `on_controllers` where controllers listen. `dial` makes a channel
-    for an address, `lambda address: GrpcChannel(identity, address)` in a daemon.
+    agent, and which one leads if that was said; `on_controllers` where
+    controllers listen. `dial` makes a channel for an address,
+    `lambda address: GrpcChannel(identity, address)` in a daemon.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class Link:
         dial: Callable[[str], Channel],
         *,
         address: Callable[[], str],
-        on_failed: Callable[[], None] = lambda: None,
+        on_failed: Callable[[str], None] = lambda _leader: None,
         on_controllers: Callable[[Sequence[str]], None] = lambda _addresses: None,
         listener: Listener,
         boot_id: str,
@@ -189,7 +190,7 @@ class Link:
             except EdgerigError as error:
                 self._note_trouble(error)
             except grpc.RpcError as error:
-                self._note_trouble(in_words(error, self._dialled))
+                self._note_trouble(in_words(error, self._dialled), leader_in(error))
             await self._pause()
 
     def set_quiet(self, quiet: bool) -> None:
@@ -352,12 +353,12 @@ class Link:
         elif kind == "goodbye":
             self._listener.on_goodbye(signal.goodbye.agent_may_exit)
 
-    def _note_trouble(self, error: EdgerigError) -> None:
+    def _note_trouble(self, error: EdgerigError, leader: str = "") -> None:
         # A channel that has failed waits by itself before it connects again:
         # with our own pause it would be two of them.
         if not self._stale:
             # Not ended on purpose, to be dialled again at the same place.
-            self._on_failed()
+            self._on_failed(leader)
         self._stale = True
         # The same trouble is written once, however often it is met.
         if error.message != self._last_trouble:

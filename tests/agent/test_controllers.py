@@ -37,6 +37,30 @@ def test_the_one_that_answers_is_kept_when_the_list_changes(tmp_path: Path) -> N
     assert controllers.address() == B
 
 
+def test_the_one_that_is_named_comes_next_and_once(tmp_path: Path) -> None:
+    controllers = Controllers(tmp_path, HERE)
+    controllers.learn([A, HERE])
+    controllers.failed("new.lab:9092")
+    assert controllers.address() == "new.lab:9092"
+    # It is not there either: the list goes on where it was.
+    controllers.failed()
+    assert controllers.address() == HERE
+    controllers.failed("unix:/run/x")
+    assert controllers.address() == A
+    # Who names itself stands by all the same.
+    controllers.failed(A)
+    assert controllers.address() == HERE
+
+
+def test_the_one_that_was_named_and_answers_is_kept(tmp_path: Path) -> None:
+    controllers = Controllers(tmp_path, HERE)
+    controllers.failed("new.lab:9092")
+    controllers.learn([A, "new.lab:9092"])
+    assert controllers.address() == "new.lab:9092"
+    controllers.failed()
+    assert controllers.address() == HERE
+
+
 def test_an_empty_list_says_nothing(tmp_path: Path) -> None:
     controllers = Controllers(tmp_path, HERE)
     controllers.learn([A])

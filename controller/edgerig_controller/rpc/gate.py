@@ -22,12 +22,14 @@ from edgerig_controller.fleet.identity import Peer, serial_text
 from edgerig_controller.fleet.tokens import LOCAL_OPERATOR
 from edgerig_controller.rpc.callers import Caller, caller, set_caller
 from edgerig_controller.rpc.frame import Frame
-from edgerig_controller.rpc.interceptors import Denied
+from edgerig_controller.rpc.interceptors import Denied, to_status
 from edgerig_controller.rpc.peers import certificate_serial, peer_in, require_person
 from edgerig_controller.store.audit import AuditRow
 
 _log = logging.getLogger(__name__)
 
+# In the trailing metadata of a refusal: where agents find the controller that leads.
+LEADER_KEY = "edgerig-leader"
 READS = frozenset(
     {
         *("GetStatus", "WatchStudy", "FollowAttempt"),
@@ -67,15 +69,16 @@ class LeaderGate:
         self,
         method: str,  # noqa: ARG002 - every gate takes them
         request: Any,  # noqa: ARG002
-        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> None:
-        """Lets a call in.
-
-        Raises:
-            UnreachableError: another controller leads; the agent is to ask that one.
-        """
-        if self._frame.standby is not None:
-            raise self._frame.standby.refusal()
+        """Lets a call in, or ends it with the address of the controller that leads."""
+        standby = self._frame.standby
+        if standby is None:
+            return
+        code, details, metadata = to_status(standby.refusal())
+        if standby.leader is not None:
+            metadata = (*metadata, (LEADER_KEY, standby.leader.agents))
+        await context.abort(code, details, metadata)
 
     async def note_failure(self, method: str, request: Any, error: Exception) -> None:
         """Keeps no record."""

@@ -67,6 +67,7 @@ async def test_agents_and_newcomers_are_sent_to_the_leader(rig: Rig) -> None:
             error = await refusal(call)
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert "for agents at b:9092" in (error.details() or "")
+            assert ("edgerig-leader", "b:9092") in tuple(error.trailing_metadata() or ())
     async with rig.enroll() as stub:
         request = enrolling.EnrollRequest(device_id="nano", token=token)
         assert "stands by" in ((await refusal(stub.Enroll(request, timeout=PATIENCE_S))).details() or "")
