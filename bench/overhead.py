@@ -11,6 +11,10 @@ Running and stopped means SIGCONT and SIGSTOP to the one sampler process, a mome
 before the clock of a block starts: stopped, it uses no processor time but keeps
 its memory. Nothing is pinned. A block is wall time over a fixed number of calls,
 with everything in it; pairs are never dropped.
+
+In the same table, with no goal: the same two kernels under optimum-benchmark's process
+launcher with its latency, memory and energy trackers on, against a process that measures
+nothing (bench/overhead_peer.py).
 """
 
 from __future__ import annotations
@@ -22,17 +26,15 @@ import math
 import os
 import random
 import signal
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import t as student_t
-
+from bench.overhead_peer import peer_figures
+from bench.overhead_work import Kernel, kernels
+from bench.ratios import Arm
 from bench.report import COULD_NOT_RUN, FALLS_SHORT, HOLDS, Figure, document, progress, table
 from bench.sensor_tree import sensor_root
 from edgerig_agent.accounting import cpu_time_s
@@ -48,28 +50,6 @@ MAX_SAMPLER_RSS_MIB = 12.0
 _BLOCK_S = 0.08
 _SETTLE_S = 0.015
 _MAX_FACTOR = 3
-_CONFIDENCE = 0.95
-
-Kernel = Callable[[], None]
-
-
-@dataclass
-class Arm:
-    """Log ratios of the quadruples of one comparison, each the mean of its two pairs."""
-
-    logs: list[float] = field(default_factory=list)
-
-    def interval(self) -> tuple[float, float, float]:
-        """Returns the geometric mean ratio and its 95 % t interval."""
-        mean = statistics.fmean(self.logs)
-        error = statistics.stdev(self.logs) / math.sqrt(len(self.logs))
-        reach = float(student_t.ppf(0.5 + _CONFIDENCE / 2, len(self.logs) - 1)) * error
-        return math.exp(mean), math.exp(mean - reach), math.exp(mean + reach)
-
-    def half_width(self) -> float:
-        """Returns half the width of the interval."""
-        _, low, high = self.interval()
-        return (high - low) / 2
 
 
 class Switch:
@@ -88,12 +68,21 @@ def main() -> int:
     """Measures, prints one document or a table, and returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.overhead", description=main.__doc__)
     parser.add_argument("--pairs", type=int, default=200, help="fewest pairs of blocks for each comparison")
+    parser.add_argument(
+        "--peer-launches",
+        type=int,
+        default=4,
+        help="launches of optimum-benchmark (from 2 on); 0 leaves it out",
+    )
+    parser.add_argument("--cache", type=Path, default=None, help="folder for its environment")
     parser.add_argument("--seed", type=int, default=1, help="of the random order")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
     # Ended from outside, the sampler must not be left behind, least of all stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     figures, reason, notes = measure(max(8, arguments.pairs), arguments.seed)
+    if arguments.peer_launches:
+        figures += peer_figures(max(2, arguments.peer_launches), arguments.seed, arguments.cache)
     extra: dict[str, Any] = {"sampled": notes, **({"reason": reason} if reason else {})}
     found = document(BENCH, figures, **extra)
     if reason:
@@ -114,7 +103,7 @@ def measure(pairs: int, seed: int) -> tuple[list[Figure], str, dict[str, Any]]:
         process = start_sampler(folder, str(root), seed)
         try:
             switch = Switch(process.pid)
-            for label, kernel in _kernels().items():
+            for label, kernel in kernels().items():
                 progress(f"{label}: {pairs} pairs and as many of the control")
                 effect, control = _compare(kernel, switch, pairs, random.Random(seed))
                 figures += _figures(label, effect, control)
@@ -225,47 +214,6 @@ def _sampler_figures(pid: int) -> list[Figure]:
             holds=rss_mib <= MAX_SAMPLER_RSS_MIB,
         ),
     ]
-
-
-def _kernels() -> dict[str, Kernel]:
-    """A training step and a decoded token of a small random Llama, on one thread."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
-    from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
-
-    torch.set_num_threads(1)
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=1024,
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=256,
-    )
-    model: Any = LlamaForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    batch = torch.randint(0, 1024, (2, 32))
-    prompt = torch.randint(0, 1024, (1, 64))
-    token = torch.randint(0, 1024, (1, 1))
-
-    def train_step() -> None:
-        model.train()
-        model(input_ids=batch, labels=batch).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    cache = DynamicCache(config=config)
-    with torch.inference_mode():
-        model(input_ids=prompt, past_key_values=cache, use_cache=True)
-
-    def decode_token() -> None:
-        with torch.inference_mode():
-            model(input_ids=token, past_key_values=cache, use_cache=True)
-            cache.crop(-1)
-
-    return {"train_step": train_step, "decode_token": decode_token}
 
 
 if __name__ == "__main__":
