@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import report
+from bench import guardian, report
 from bench.idle import join, process, states
 from bench.quiet import STUDY
 from bench.report import CouldNotRunError, Figure
@@ -46,7 +46,11 @@ def main() -> int:
 
 
 def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
-    with tempfile.TemporaryDirectory(prefix="edgerig-outages-") as scratch, contextlib.ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="edgerig-outages-") as scratch,
+        guardian.watching(Path(scratch)),
+        contextlib.ExitStack() as stack,
+    ):
         lab = Lab(Path(scratch), stack)
         lab.serve()
         lab.agent("quiet")
@@ -55,12 +59,12 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
         for number in range(1, arguments.agents):
             lab.agent(f"agent-{number}")
         rounds = [lab.absence(arguments.down_s) for _ in range(arguments.rounds)]
-        # The one that measures dials seldom on purpose.
-        measuring_s = max(found.pop("quiet") for found in rounds)
+        # One of them measures and dials more seldom; it counts like the others.
+        measuring_s = max(found["quiet"] for found in rounds)
         back_s = sorted(value for found in rounds for value in found.values())
         return [
             *figures,
-            Figure("measuring_agent_reconnected", measuring_s, "s"),
+            at_most("measuring_agent_reconnected", measuring_s, "s", BACK_S),
             Figure("reconnects", len(back_s), "count"),
             Figure("reconnected_p50", quantile(back_s, 0.5), "s"),
             at_most("reconnected_p95", quantile(back_s, 0.95), "s", BACK_S),

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from bench import report
+from bench import guardian, report
 from bench.idle import join, process, states
 from bench.report import CouldNotRunError, Figure
 from edgerig_controller import home as homes
@@ -97,6 +97,7 @@ def main() -> int:
 def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
     with (
         tempfile.TemporaryDirectory(prefix="edgerig-quiet-") as scratch,
+        guardian.watching(Path(scratch)),
         mock.patch("edgerig_controller.rpc.listeners.Guard", Counting),
     ):
         return asyncio.run(watch(Path(scratch), arguments.window_s))
