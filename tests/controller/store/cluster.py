@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
+from bench import guardian
 from edgerig_controller.store.engine import open_engine
 
 OWNER = "edgerig"
@@ -99,7 +100,8 @@ def running() -> Iterator[Cluster]:
         control = (programs / "pg_ctl", "-D", folder / "data", "-w", "-t", _START_S)
         _run(user, *control, "-l", folder / "log", "-o", settings, "start")
         try:
-            yield Cluster(folder)
+            with guardian.watching(folder):
+                yield Cluster(folder)
         finally:
             _run(user, *control, "-m", "immediate", "stop")
     finally:
