@@ -38,6 +38,8 @@ class Candidate:
     submission: int
     priority: int
     owner: str
+    # On how many devices of one type the whole of it runs.
+    units: int = 1
 
 
 @dataclass(frozen=True)

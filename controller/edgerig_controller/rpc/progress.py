@@ -76,6 +76,8 @@ def _blocked(
     if not progress.queued_count:
         names = ", ".join(sorted(set(progress.batch_devices)))
         return f"{progress.leased_count} trials are out in batches for {names} (edgerig batch list)"
+    if (lacking := _lacking_units(progress, present)) is not None:
+        return lacking
     wanted = _wanted(progress)
     if not usable:
         return f"no enrolled device {wanted}"
@@ -89,6 +91,19 @@ def _blocked(
     if len(others) == len(present):
         return f"waiting for study {others[0].study_id} on {others[0].device_id}"
     return ""
+
+
+def _lacking_units(progress: Progress, present: Sequence[DeviceRow]) -> str | None:
+    """Says which units of a study still need a device; None where that is not what it waits for."""
+    units = progress.units
+    if units is None or len(units.devices) == units.count:
+        return None
+    free = [row.device_id for row in present if row.device_id not in units.devices.values()]
+    if free and not units.devices:
+        return None
+    lacking = units.count - len(units.devices)
+    of = f" of the type {units.kind}" if units.kind else ""
+    return f"{lacking} of {units.count} units wait for a device{of}"
 
 
 def _wanted(progress: Progress) -> str:

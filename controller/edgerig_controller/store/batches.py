@@ -25,6 +25,7 @@ from edgerig_controller.store import tables
 from edgerig_controller.store.events import record_event
 from edgerig_controller.store.leases import Offer, apply, document, load, new_row
 from edgerig_controller.store.studies import require
+from edgerig_controller.store.units import unit_for
 
 # One document of leases must be read as a whole on the device.
 TRIALS_MOST = 5000
@@ -114,14 +115,17 @@ def make(session: Session, study_id: str, device_id: str, *, limit: int, now_uni
             f"Study {study.name} does not run on {device_id}: it asks for other devices.",
             hint="edgerig devices; the key `devices` of the study file",
         )
+    waiting = select(tables.Trial).where(tables.Trial.study_id == study_id, tables.Trial.state == "queued")
+    if study.units > 1:
+        # None: all units are other devices, and no trial is of it.
+        waiting = waiting.where(tables.Trial.unit == unit_for(session, study_id, study.units, device_id))
     trials = session.scalars(
-        select(tables.Trial)
-        .where(tables.Trial.study_id == study_id, tables.Trial.state == "queued")
-        .order_by(tables.Trial.position)
-        .limit(min(limit, TRIALS_MOST) if limit else TRIALS_MOST)
+        waiting.order_by(tables.Trial.position).limit(min(limit, TRIALS_MOST) if limit else TRIALS_MOST)
     ).all()
     if not trials:
-        raise UsageError(f"No trial of study {study.name} waits.", hint=f"edgerig watch {study_id}")
+        raise UsageError(
+            f"No trial of study {study.name} waits for {device_id}.", hint=f"edgerig watch {study_id}"
+        )
     batch_id = secrets.token_hex(6)
     offers = tuple(
         _lease(session, trial, device_id, f"{batch_id}-{index:04d}", now_unix_s)

@@ -12,6 +12,7 @@ from edgerig_controller.fleet.leases import OPEN
 from edgerig_controller.fleet.schedule import Candidate, by_turn, matches
 from edgerig_controller.store import tables
 from edgerig_controller.store.administration import standing
+from edgerig_controller.store.units import unit_for
 
 # Device time that was used longer ago no longer counts against its user.
 _SHARE_WINDOW_S = 86400.0
@@ -24,6 +25,16 @@ _NEXT = (
     .order_by(tables.Trial.position)
     .limit(1)
 )
+_NEXT_OF_UNIT = (
+    select(tables.Trial)
+    .where(
+        tables.Trial.study_id == bindparam("study_id"),
+        tables.Trial.state == "queued",
+        tables.Trial.unit == bindparam("unit"),
+    )
+    .order_by(tables.Trial.position)
+    .limit(1)
+)
 _ACTIVE = select(
     tables.Study.study_id,
     tables.Study.submission,
@@ -31,6 +42,7 @@ _ACTIVE = select(
     tables.Study.owner,
     tables.Study.device_names,
     tables.Study.device_labels,
+    tables.Study.units,
 ).where(tables.Study.state == "active")
 _GOLDEN = _ACTIVE.where(tables.Study.purpose == "golden")
 
@@ -45,22 +57,31 @@ def next_trial(session: Session, device_id: str, now_unix_s: float) -> tables.Tr
         return None
     studies = _GOLDEN if place.refusal() else _ACTIVE
     for candidate in _candidates(session, studies, device_id, device.labels, now_unix_s):
-        trial = session.scalars(_NEXT, {"study_id": candidate.study_id}).first()
+        trial = _next_of(session, candidate, device_id)
         if trial is not None:
             return trial
     return None
 
 
+def _next_of(session: Session, candidate: Candidate, device_id: str) -> tables.Trial | None:
+    if candidate.units == 1:
+        return session.scalars(_NEXT, {"study_id": candidate.study_id}).first()
+    unit = unit_for(session, candidate.study_id, candidate.units, device_id)
+    if unit is None:
+        return None
+    return session.scalars(_NEXT_OF_UNIT, {"study_id": candidate.study_id, "unit": unit}).first()
+
+
 def _candidates(
     session: Session,
-    studies: Select[str, int, int, str, list[str], list[str]],
+    studies: Select[str, int, int, str, list[str], list[str], int],
     device_id: str,
     device_labels: list[str],
     now_unix_s: float,
 ) -> list[Candidate]:
     found = [
-        Candidate(study_id, submission, priority, owner)
-        for study_id, submission, priority, owner, names, labels in session.execute(studies)
+        Candidate(study_id, submission, priority, owner, units)
+        for study_id, submission, priority, owner, names, labels, units in session.execute(studies)
         if matches(names, labels, device_id, device_labels)
     ]
     if len({item.owner for item in found}) < 2:

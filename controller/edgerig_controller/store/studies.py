@@ -86,6 +86,8 @@ def create_study(
         return Created(existing.study_id, True, _reused_count(session, existing.study_id))
     study_id = prepared.digest[:STUDY_ID_CHARS]
     _insert_study(session, study_id, prepared, terms or Terms(), now_unix_s)
+    # A stored result says nothing of the units that this study is to compare.
+    reuse = reuse and prepared.units == 1
     reused = _reusable(session, prepared.trials, prepared.devices) if reuse else {}
     unfit = _unfitting(prepared)
     _insert_trials(session, study_id, prepared, reused, unfit)
@@ -235,6 +237,7 @@ def _insert_study(
             purpose=terms.purpose,
             max_attempts=prepared.retry.max_attempts,
             retry_on=list(prepared.retry.retry_on),
+            units=prepared.units,
         )
     )
     session.flush()
@@ -298,6 +301,7 @@ def _insert_trials(
                 "ran_count": 0,
                 "canonical_attempt_id": answer,
                 "reused": stored is not None,
+                "unit": planned.unit,
             }
         )
     _insert_all(session, tables.Trial, rows)

@@ -15,6 +15,7 @@ from edgerig_controller.store import reads, tables
 from edgerig_controller.store.rows import StudyRow
 from edgerig_controller.store.studies import require
 from edgerig_controller.store.tables import OPEN_WORDS
+from edgerig_controller.store.units import Units, of_study
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Progress:
     device_labels: tuple[str, ...]
     # One for each trial that was carried away in a batch and is not back: the device.
     batch_devices: tuple[str, ...] = ()
+    # Set where it runs on several devices of one type.
+    units: Units | None = None
 
     @property
     def finished(self) -> bool:
@@ -78,6 +81,7 @@ def progress(session: Session, study_id: str) -> Progress:
         predicted_s=_predicted_s(session, study_id),
         device_names=tuple(study.device_names),
         device_labels=tuple(study.device_labels),
+        units=of_study(session, study_id, study.units) if study.units > 1 else None,
         batch_devices=_in_batches(session, study_id) if states.get("leased") else (),
     )
 

@@ -39,7 +39,12 @@ _PER_USER = "per_user"
 
 def check(study: Study, catalog: Catalog, document: Document) -> list[Problem]:
     """Find contradictions inside a study file, those inside single tasks left out."""
-    problems = [*_devices(study, document), *_budgets(study, catalog, document), *_stopping(study, document)]
+    problems = [
+        *_devices(study, document),
+        *_units(study, document),
+        *_budgets(study, catalog, document),
+        *_stopping(study, document),
+    ]
     problems += _repeated(enumerate(study.seeds), ("seeds",), "seed", document)
     problems += _repeated(enumerate(study.factors.model), ("factors", "model"), "model", document)
     problems += _repeated(enumerate(study.factors.history), ("factors", "history"), "history", document)
@@ -101,6 +106,20 @@ def _devices(study: Study, document: Document) -> list[Problem]:
         return []
     place = document.place(("devices",))
     return [Problem(place, "`devices` needs either `names` or `labels`", "write devices: {labels: [local]}")]
+
+
+def _units(study: Study, document: Document) -> list[Problem]:
+    if study.units == 1:
+        return []
+    problems = []
+    place = document.place(("units",))
+    if study.devices.names and len(study.devices.names) < study.units:
+        message = f"{study.units} units need as many devices, and {len(study.devices.names)} are named"
+        problems.append(Problem(place, message, "name more devices, or choose them by labels"))
+    if study.stop != "never" or study.precision is not None:
+        message = "a study that compares units runs to its end: nothing is left out by `stop` or `precision`"
+        problems.append(Problem(place, message, "remove `stop` and `precision`"))
+    return problems
 
 
 def _budgets(study: Study, catalog: Catalog, document: Document) -> list[Problem]:

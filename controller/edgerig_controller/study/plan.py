@@ -128,9 +128,9 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
     if study.factors.train_samples:
         levels["train_samples"] = [*study.factors.train_samples]
     count = math.prod(len(values) for values in levels.values())
-    if count > CELLS or count * len(study.seeds) * study.repeats > TRIALS:
+    if count > CELLS or count * len(study.seeds) * study.repeats * study.units > TRIALS:
         message = (
-            f"{count} cells x {len(study.seeds)} seeds x {study.repeats} repeats; "
+            f"{count} cells x {len(study.seeds)} seeds x {study.repeats} repeats x {study.units} units; "
             f"{CELLS} cells and {TRIALS} trials are the most"
         )
         place = document.place(("factors",))
@@ -259,6 +259,7 @@ class _Planner:
             blobs=self.resolved.blobs(),
             claims=tuple(claims.resolve(claim, self.catalog) for claim in self.study.claims),
             retry=RetryRule(self.study.retry.max_attempts, self.study.retry.retry_on),
+            units=self.study.units,
         )
 
     def _memory(self, factors: Mapping[str, Any]) -> tuple[Prediction, str]:
@@ -301,7 +302,7 @@ class _Planner:
         study["claims"] = [claims.resolve(claim, self.catalog) for claim in self.study.claims]
         # Left out where nothing is asked for, as in files that were written before these keys were.
         unset = self.study.model_dump(mode="json", exclude_defaults=True)
-        for key in ("settings", "protocol_overrides", "canary", "retry"):
+        for key in ("settings", "protocol_overrides", "canary", "retry", "units"):
             if key not in unset:
                 del study[key]
         if canary is not None:

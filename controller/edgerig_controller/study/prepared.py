@@ -51,6 +51,8 @@ class PlannedTrial:
 
     cell_index: int
     trial: Trial
+    # Which of the study's units runs it, from 1.
+    unit: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,3 +97,5 @@ class PreparedStudy:
     blobs: frozenset[str]
     claims: tuple[dict[str, Any], ...] = field(default_factory=tuple)
     retry: RetryRule = RetryRule()
+    # On how many devices of one type the whole of it runs.
+    units: int = 1

@@ -424,7 +424,16 @@ class Study(_Frozen):
     seeds: tuple[Annotated[int, Field(ge=0, le=SEED_MOST)], ...] = Field(
         default=(1,), min_length=1, max_length=10_000, description="Every cell is run once with each of them."
     )
-    repeats: int = Field(default=1, ge=1, le=1000, description="Attempts of each cell and seed.")
+    repeats: int = Field(
+        default=1, ge=1, le=1000, description="Attempts of each cell and seed, on each unit."
+    )
+    units: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Runs the whole study on so many devices of one type, and tells differences between them "
+        "from differences between repeats.",
+    )
     precision: Precision | None = Field(
         default=None, description="Lets `repeats` be the most, and leaves out what precision does not need."
     )

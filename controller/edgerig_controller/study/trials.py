@@ -61,13 +61,13 @@ def of_cell(
     form = documents.to_json(trial)
     trial.factors.update(dict(factors))
     for seed in study.seeds:
-        for repeat in range(1, study.repeats + 1):
+        for repeat in range(1, study.repeats * study.units + 1):
             planned = _copied(trial)
             planned.seed, planned.repeat = seed, repeat
             # proto3 leaves a zero out of the JSON form.
             numbers = {"seed": seed, "repeat": repeat} if seed else {"repeat": repeat}
             planned.digest = documents.digest({**form, **numbers})
-            yield PlannedTrial(index, planned)
+            yield PlannedTrial(index, planned, unit=(repeat - 1) // study.repeats + 1)
 
 
 def _trial(factors: Mapping[str, Any], study: Study, model: Model, task: Task) -> Trial:

@@ -8,9 +8,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from edgerig import documents
+from edgerig.v1.device_pb2 import DeviceFacts
+from edgerig.v1.trial_pb2 import Trial
 from edgerig_controller.store.leases import Expired, Held
 from edgerig_controller.store.repository import Repository
-from edgerig_controller.study.prepared import RetryRule
+from edgerig_controller.study.prepared import PlannedTrial, PreparedStudy, RetryRule
 from tests.controller.store.building import T0, add_device, create, finish, start, study, submission_of, take
 from tests.controller.store.conftest import Place
 
@@ -243,3 +246,80 @@ def test_a_device_that_does_not_come_back_from_its_restart_fails_its_trial_with_
     )
     order = repository.accept_lease("local", lease.attempt_id, lease.epoch, now_unix_s=T0 + 900)
     assert order.verdict == "discard"
+
+
+def of_units(units: int, *, repeats: int = 1) -> PreparedStudy:
+    """Makes a study of two cells that runs on several units."""
+    one = study(cells=2, seeds=(1,), labels=())
+    trials = []
+    for planned in one.trials:
+        for repeat in range(1, units * repeats + 1):
+            trial = Trial()
+            trial.CopyFrom(planned.trial)
+            trial.repeat, trial.digest = repeat, ""
+            trial.digest = documents.digest(documents.to_json(trial))
+            trials.append(PlannedTrial(planned.cell_index, trial, unit=(repeat - 1) // repeats + 1))
+    return replace(one, trials=tuple(trials), units=units)
+
+
+def boards(repository: Repository, *names: str, machine: str = "Jetson Orin Nano") -> None:
+    for name in names:
+        add_device(repository, name)
+        repository.store_facts(name, DeviceFacts(machine=machine, memory_bytes=8 * 2**30), now_unix_s=T0)
+
+
+def work_off(repository: Repository, device_id: str) -> list[tuple[int, int]]:
+    """Does all that a device gets; returns (cell, repeat) of each, in order."""
+    done = []
+    while (offer := repository.sync(device_id, [], wants_work=True, now_unix_s=T0).offer) is not None:
+        lease = offer.lease
+        repository.accept_lease(device_id, lease.attempt_id, lease.epoch, now_unix_s=T0)
+        start(repository, offer, device_id)
+        repository.commit_result(submission_of(offer, device_id=device_id), now_unix_s=T0)
+        done.append(offer.lease.attempt_id)
+    study_id = repository.studies()[0].study_id
+    rows = {row.attempt_id: row for row in repository.attempts(study_id)}
+    return [(rows[attempt_id].cell_index, rows[attempt_id].repeat) for attempt_id in done]
+
+
+def test_each_unit_runs_the_whole_study_and_no_device_is_two_units(repository: Repository) -> None:
+    boards(repository, "a", "b", "c")
+    create(repository, of_units(2, repeats=2))
+    first, second, third = (sorted(work_off(repository, name)) for name in "abc")
+    assert first == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert second == [(0, 3), (0, 4), (1, 3), (1, 4)]
+    assert third == []
+    assert repository.studies()[0].state == "finished"
+
+
+def test_units_are_of_one_type(repository: Repository) -> None:
+    boards(repository, "a")
+    boards(repository, "x", machine="Jetson AGX Xavier")
+    study_id = create(repository, of_units(2))
+    assert len(work_off(repository, "a")) == 2
+    assert work_off(repository, "x") == []
+    units = repository.progress(study_id).units
+    assert units is not None
+    assert (units.devices, units.kind) == ({1: "a"}, "Jetson Orin Nano, 8 GiB")
+    boards(repository, "b")
+    assert len(work_off(repository, "b")) == 2
+
+
+def test_a_device_whose_offer_came_to_nothing_is_no_unit(repository: Repository) -> None:
+    boards(repository, "a", "b")
+    study_id = create(repository, of_units(1 + 1))
+    assert repository.sync("a", [], wants_work=True, now_unix_s=T0).offer is not None
+    repository.expire_leases(now_unix_s=T0 + 100)
+    units = repository.progress(study_id).units
+    assert units is not None and units.devices == {}
+    assert len(work_off(repository, "b")) == 2
+
+
+def test_stored_results_do_not_stand_for_units(repository: Repository) -> None:
+    boards(repository, "a", "b")
+    create(repository, of_units(2))
+    work_off(repository, "a")
+    work_off(repository, "b")
+    again = replace(of_units(2), name="again", digest="d" * 64)
+    row, _, reused = repository.create_study(again, reuse=True, now_unix_s=T0)
+    assert (row.state, reused) == ("active", 0)

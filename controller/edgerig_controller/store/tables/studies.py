@@ -35,6 +35,8 @@ class Study(Base):
     # How often a trial may begin, and the failure classes after which it runs again.
     max_attempts: Mapped[int] = mapped_column(default=1, server_default="1")
     retry_on: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    # On how many devices of one type the whole of it runs.
+    units: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class StudyBlob(Base):
@@ -81,5 +83,7 @@ class Trial(Base):
     # No foreign key: attempt refers to trial already, and a circle cannot be made in SQLite.
     canonical_attempt_id: Mapped[str | None] = mapped_column(index=True)
     reused: Mapped[bool]
+    # Which of the study's units runs it, from 1.
+    unit: Mapped[int] = mapped_column(default=1, server_default="1")
 
     __table_args__ = (Index("ix_trial_study_id_state_position", "study_id", "state", "position"),)
