@@ -38,6 +38,7 @@ from edgerig.v1.attempt_pb2 import (
 )
 from edgerig.v1.trial_pb2 import Trial
 from edgerig_agent import attempt_files as files
+from edgerig_agent import orphans
 from edgerig_agent.accounting import CpuWatch, KernelCounters, cpu_time_s, kernel_counters
 from edgerig_agent.attempt_files import Settings
 from edgerig_agent.classify import Ending, Evidence, classify
@@ -68,6 +69,7 @@ from edgerig_agent.runtime import (
     start_worker,
     stop_sampler,
 )
+from edgerig_agent.server_programs import permitted_program
 from edgerig_agent.supervise import Beat, Ended, Signals, WorkerLog, supervise
 
 
@@ -243,9 +245,14 @@ def _inputs(folder: Path, trial: Trial, settings: Settings, cache: Path | None) 
     except (DataError, ProtocolError) as error:
         raise _PrepareError(FAILURE_CLASS_BAD_MODEL, error) from error
     try:
-        return Inputs(model_dir, resolve_data(folder, trial, settings, cache), encoder_dir, teacher_dir)
+        data_file = resolve_data(folder, trial, settings, cache)
     except (DataError, ProtocolError) as error:
         raise _PrepareError(FAILURE_CLASS_BAD_DATA, error) from error
+    try:
+        program = permitted_program(trial, Path(settings.home))
+    except UsageError as error:
+        raise _PrepareError(FAILURE_CLASS_PRECONDITION, error) from error
+    return Inputs(model_dir, data_file, encoder_dir, teacher_dir, program)
 
 
 @dataclass(frozen=True)
@@ -274,6 +281,8 @@ def _observe(course: _Course) -> _Observed:
     own = (os.getpid(), *settings.own_pids)
     before = kernel_counters()
     meter = open_meter(folder) if trial.budgets.train.energy_j > 0 else None
+    orphans.adopt()
+    helpers = orphans.children()
     try:
         meter_fd = None if meter is None else meter.descriptor
         worker = start_worker(folder, trial, course.inputs, course.interpreter, meter_fd)
@@ -284,6 +293,7 @@ def _observe(course: _Course) -> _Observed:
     except DeviceError as error:
         raise _PrepareError(FAILURE_CLASS_NOT_INSTALLED, error) from error
     finally:
+        orphans.end_adopted(helpers)
         stop_sampler(sampler)
         stop_recorders(recorders)
         log.close()
@@ -296,6 +306,7 @@ def _observe(course: _Course) -> _Observed:
 def _measure(course: _Course, keeper: Keeper) -> Finished:
     """Has the worker run, then reduces what it and the sampler left."""
     observed = _observe(course)
+    end_anchor = time.monotonic_ns(), time.time_ns()
     kept = keeper.ended()
     folder, trial, ended = course.folder, course.trial, observed.ended
     report, violation = take_events(folder, bytes(ended.events))
@@ -305,6 +316,7 @@ def _measure(course: _Course, keeper: Keeper) -> Finished:
     window = _window(ended, observed.own_cpu_s)
     attempt_id = course.settings.attempt_id
     result = compose(attempt_id, trial, ending, report, reduced, window, course.anchors, kept=kept)
+    result.end_anchor_mono_ns, result.end_anchor_unix_ns = end_anchor
     result.protocol_record.CopyFrom(keeper.record)
     if reduced.last_available_bytes is not None:
         result.last_available_bytes = reduced.last_available_bytes

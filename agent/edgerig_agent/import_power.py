@@ -31,6 +31,9 @@ from edgerig_agent.probes.meters.spl import Log, Sample, parse
 from edgerig_agent.recompute import read_report
 
 _MICRO = 1e-6
+# Two clocks that run beside each other: the most that one is slewed, and what two readings may differ.
+_SLEW = 500e-6
+_STEP_NS = 10_000_000
 _MAX_LOG_BYTES = 512 * 1024 * 1024
 
 
@@ -102,12 +105,44 @@ def import_spl(folder: Path, log_path: Path, boundary: str, clock: Clock) -> Imp
 
 
 def to_trace(log: Log, source: str, boundary: str, result: AttemptResult, clock: Clock) -> Trace:
-    """Places the samples of a log on the clock of an attempt, in ns of CLOCK_MONOTONIC."""
-    shift_ns = int(result.anchor_mono_ns) - int(result.anchor_unix_ns) - round(clock.ahead_s * 1e9)
+    """Places the samples of a log on the clock of an attempt, in ns of CLOCK_MONOTONIC.
+
+    Raises:
+        DataError: the device's wall clock was set during the attempt.
+    """
+    rate = _wall_rate(result)
+    ahead_ns = round(clock.ahead_s * 1e9)
+    anchor_mono_ns, anchor_unix_ns = int(result.anchor_mono_ns), int(result.anchor_unix_ns)
     field = Field(f"{source}:{POWER_W}", POWER_W, _MICRO, source, boundary, 0)
-    times = array("q", [sample.unix_ns + shift_ns for sample in log.samples])
+    times = array(
+        "q",
+        [
+            anchor_mono_ns + round((sample.unix_ns - ahead_ns - anchor_unix_ns) / rate)
+            for sample in log.samples
+        ],
+    )
     values = array("q", [_raw(sample) for sample in log.samples])
     return Trace(source, 1_000_000_000, (field,), times, (values,))
+
+
+def _wall_rate(result: AttemptResult) -> float:
+    """Returns the rate of the wall clock in the attempt by its two pairs of clocks; 1 with one pair only.
+
+    A clock that is slewed differs from CLOCK_MONOTONIC by 500 ppm at most (adjtimex(2)); more
+    is a clock that was set, and nobody knows at which instant.
+    """
+    mono_ns = int(result.end_anchor_mono_ns) - int(result.anchor_mono_ns)
+    unix_ns = int(result.end_anchor_unix_ns) - int(result.anchor_unix_ns)
+    if not result.end_anchor_mono_ns or mono_ns <= 0:
+        return 1.0
+    moved_ns = unix_ns - mono_ns
+    if abs(moved_ns) > _SLEW * mono_ns + _STEP_NS:
+        raise DataError(
+            f"the device's wall clock was set by {moved_ns * 1e-9:+.3f} s during the attempt, so that a log "
+            "of another clock cannot be laid over it",
+            hint="timedatectl timesync-status",
+        )
+    return unix_ns / mono_ns
 
 
 def _raw(sample: Sample) -> int:

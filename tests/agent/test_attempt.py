@@ -422,3 +422,13 @@ def test_the_processor_time_of_our_own_processes_is_counted(tmp_path: Path) -> N
     result = result_of(folder)
     assert result.own_cpu_s > 0.01
     assert "self_disturbed" in result.flags
+
+
+def test_a_pair_of_clocks_stands_at_either_end_of_an_attempt(tmp_path: Path) -> None:
+    before_ns = time.monotonic_ns()
+    result = run(tmp_path, COMPLETE)
+    stamps = [result.anchor_mono_ns, result.begin_mono_ns, result.end_mono_ns, result.end_anchor_mono_ns]
+    assert stamps == sorted(stamps) and before_ns <= stamps[0] and stamps[-1] <= time.monotonic_ns()
+    # Nobody sets this machine's clock meanwhile, and 500 ppm of some seconds is little.
+    moved_ns = (result.end_anchor_unix_ns - result.anchor_unix_ns) - (stamps[-1] - stamps[0])
+    assert abs(moved_ns) < 50_000_000

@@ -60,6 +60,16 @@ def energy_j(folder: Path, path: Path, clock: Clock) -> float:
     return energy.value
 
 
+def end_anchor(folder: Path, wall_moved_s: float) -> None:
+    """Gives the attempt its second pair of clocks, 50 s after the first."""
+    path = folder / "result.json"
+    later = {
+        "end_anchor_mono_ns": ANCHOR_MONO_NS + 50 * S,
+        "end_anchor_unix_ns": ANCHOR_UNIX_NS + round((50 + wall_moved_s) * S),
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | later))
+
+
 # 15 s at 20 W less half of the second in which it rose, and 15 s at 30 W: trapezoids.
 EXPECTED_J = 14 * 20 + 25 + 15 * 30
 
@@ -111,3 +121,15 @@ def test_the_command_prints_the_figures(attempt: Path, capsys: pytest.CaptureFix
     assert main(["import-power", str(attempt), str(log(attempt))]) == 0
     printed = capsys.readouterr().out
     assert "51 samples" in printed and "wall_ac" in printed
+
+
+def test_a_wall_clock_that_was_slewed_is_followed(attempt: Path) -> None:
+    """By 400 ppm: the rise, 25 s of wall time after the anchor, was 10 ms earlier than it seems."""
+    end_anchor(attempt, wall_moved_s=0.020)
+    assert energy_j(attempt, log(attempt), Clock()) == pytest.approx(EXPECTED_J + 0.010 * 10, abs=0.02)
+
+
+def test_a_wall_clock_that_was_set_in_the_attempt_is_refused(attempt: Path) -> None:
+    end_anchor(attempt, wall_moved_s=-0.7)
+    with pytest.raises(DataError, match=r"set by -0\.700 s"):
+        import_spl(attempt, log(attempt), "wall_ac", Clock())

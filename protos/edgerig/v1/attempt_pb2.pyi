@@ -460,7 +460,7 @@ class Measurement(_message.Message):
     def __init__(self, name: _Optional[str] = ..., phase: _Optional[_Union[Phase, str]] = ..., statistic: _Optional[str] = ..., value: _Optional[float] = ..., unavailable_reason: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., interval_kind: _Optional[str] = ..., boundary: _Optional[_Union[Boundary, str]] = ..., source: _Optional[str] = ..., method: _Optional[str] = ..., sample_count: _Optional[int] = ..., effective_rate_hz: _Optional[float] = ..., coverage: _Optional[float] = ..., flags: _Optional[_Iterable[str]] = ..., uncertainty: _Optional[_Iterable[_Union[UncertaintyPart, _Mapping]]] = ..., bandwidth_hz: _Optional[float] = ...) -> None: ...
 
 class AttemptResult(_message.Message):
-    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes", "sensor_events", "points", "protocol_record")
+    __slots__ = ("attempt_id", "trial_digest", "status", "failure_class", "failure_message", "failure_phase", "measurements", "worker", "quality", "item_count", "boot_id", "anchor_mono_ns", "anchor_unix_ns", "begin_mono_ns", "end_mono_ns", "agent_version", "environment_digest", "flags", "own_cpu_s", "last_available_bytes", "last_rss_bytes", "sensor_events", "points", "protocol_record", "end_anchor_mono_ns", "end_anchor_unix_ns")
     ATTEMPT_ID_FIELD_NUMBER: _ClassVar[int]
     TRIAL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -485,6 +485,8 @@ class AttemptResult(_message.Message):
     SENSOR_EVENTS_FIELD_NUMBER: _ClassVar[int]
     POINTS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_RECORD_FIELD_NUMBER: _ClassVar[int]
+    END_ANCHOR_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    END_ANCHOR_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     attempt_id: str
     trial_digest: str
     status: Status
@@ -509,7 +511,9 @@ class AttemptResult(_message.Message):
     sensor_events: _containers.RepeatedCompositeFieldContainer[SensorEvent]
     points: _containers.RepeatedCompositeFieldContainer[TrainPoint]
     protocol_record: ProtocolRecord
-    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ..., sensor_events: _Optional[_Iterable[_Union[SensorEvent, _Mapping]]] = ..., points: _Optional[_Iterable[_Union[TrainPoint, _Mapping]]] = ..., protocol_record: _Optional[_Union[ProtocolRecord, _Mapping]] = ...) -> None: ...
+    end_anchor_mono_ns: int
+    end_anchor_unix_ns: int
+    def __init__(self, attempt_id: _Optional[str] = ..., trial_digest: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., failure_class: _Optional[_Union[FailureClass, str]] = ..., failure_message: _Optional[str] = ..., failure_phase: _Optional[_Union[Phase, str]] = ..., measurements: _Optional[_Iterable[_Union[Measurement, _Mapping]]] = ..., worker: _Optional[_Union[WorkerFacts, _Mapping]] = ..., quality: _Optional[float] = ..., item_count: _Optional[int] = ..., boot_id: _Optional[str] = ..., anchor_mono_ns: _Optional[int] = ..., anchor_unix_ns: _Optional[int] = ..., begin_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., agent_version: _Optional[str] = ..., environment_digest: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., own_cpu_s: _Optional[float] = ..., last_available_bytes: _Optional[int] = ..., last_rss_bytes: _Optional[int] = ..., sensor_events: _Optional[_Iterable[_Union[SensorEvent, _Mapping]]] = ..., points: _Optional[_Iterable[_Union[TrainPoint, _Mapping]]] = ..., protocol_record: _Optional[_Union[ProtocolRecord, _Mapping]] = ..., end_anchor_mono_ns: _Optional[int] = ..., end_anchor_unix_ns: _Optional[int] = ...) -> None: ...
 
 class AppliedSetting(_message.Message):
     __slots__ = ("name", "before", "during")
