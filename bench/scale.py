@@ -3,8 +3,9 @@
 A real controller (`edgerig serve`), bound to two processor cores, and simulated
 devices (`edgerig simulate`) in a process of their own: each with its own
 certificate, connection and stream over mTLS. A study with many trials waits in
-the queue. After a steady window the controller is killed and started again,
-and every device has to have synced anew.
+the queue. One person watches it (`bench.scale_watcher`). After a steady window
+the controller is killed and started again, and every device has to have synced
+anew.
 
 Dispatch is the time from a device's wish for work to the controller's word
 that it may begin: Sync, AcceptLease and StartAttempt.
@@ -97,19 +98,23 @@ class Scale:
     def run(self) -> Sequence[Figure]:
         homes.prepare(self._home)
         began_s = time.monotonic()
-        queue_trials(self._home, self._trials)
+        study_id = queue_trials(self._home, self._trials)
         queued_s = time.monotonic() - began_s
         report.progress(f"{self._trials} trials stand in the queue after {queued_s:.1f} s")
         with contextlib.ExitStack() as stack:
             controller = stack.enter_context(self._controller())
             simulator = stack.enter_context(self._simulator())
+            began_s = time.monotonic()
             self._until(lambda told: told["connected"] >= self._devices, simulator, "connecting all devices")
+            joining_s = time.monotonic() - began_s
             counted = asyncio.run(connections(self._home))
-            report.progress(f"the controller counts {counted} connected devices")
+            report.progress(f"the controller counts {counted} connected devices after {joining_s:.0f} s")
+            watcher = stack.enter_context(self._watcher(study_id))
             self._pause(self._trial_s, simulator)
             first, cpu_s = self._told(), process_cpu_s(controller.pid)
             self._pause(self._window_s, simulator)
             last, ended_cpu_s = self._told(), process_cpu_s(controller.pid)
+            watched = self._watched(watcher)
             rss_mib = rss(controller.pid)
             controller.kill()
             controller.wait()
@@ -131,6 +136,7 @@ class Scale:
             Figure("devices", self._devices, "count"),
             at_least("connections_counted_by_the_controller", counted, self._devices),
             Figure("queued_trials", self._trials, "count"),
+            Figure("enrolled_and_connected", joining_s, "s"),
             Figure("dispatch_p50", quantile(dispatch_s, 0.5), "s"),
             at_most("dispatch_p95", p95_s, "s", DISPATCH_S),
             Figure("dispatch_max", dispatch_s[-1], "s"),
@@ -142,6 +148,8 @@ class Scale:
             Figure("controller_cpu_share", (ended_cpu_s - cpu_s) / window_s, "cores"),
             Figure("simulator_cpu_share", (last["cpu_s"] - first["cpu_s"]) / window_s, "cores"),
             Figure("calls_that_failed_before_the_restart", last["failed_calls"], "count"),
+            Figure("messages_to_the_watcher", watched["messages"], "count"),
+            Figure("longest_pause_of_the_watcher", watched["longest_pause_s"], "s"),
         ]
 
     @contextlib.contextmanager
@@ -167,6 +175,22 @@ class Scale:
         command += ["--trial-s", str(self._trial_s), "--tell", str(self._tell)]
         with running(command, self._root / "simulate.log", None) as child:
             yield child
+
+    @contextlib.contextmanager
+    def _watcher(self, study_id: str) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "bench.scale_watcher", str(self._home.root), study_id]
+        with running(command, self._root / "watch.log", None) as child:
+            yield child
+
+    def _watched(self, watcher: subprocess.Popen[bytes]) -> dict[str, float]:
+        watcher.send_signal(signal.SIGTERM)
+        watcher.wait(START_S)
+        try:
+            written = (self._root / "watch.log").read_text().strip()
+            document: dict[str, float] = json.loads(written.splitlines()[-1])
+        except (ValueError, IndexError) as error:
+            raise CouldNotRunError(f"the watcher ended; {tail(self._root)}") from error
+        return document
 
     @property
     def _tell(self) -> Path:
@@ -202,8 +226,8 @@ class Scale:
             raise CouldNotRunError(f"the simulator ended; {tail(self._root)}")
 
 
-def queue_trials(home: Home, count: int) -> None:
-    """Registers a study with so many trials, as SubmitStudy does after planning."""
+def queue_trials(home: Home, count: int) -> str:
+    """Registers a study with so many trials, as SubmitStudy does after planning; returns its id."""
     cells = -(-count // _SEEDS)
     planned = [PlannedTrial(index // _SEEDS, trial(index)) for index in range(count)]
     prepared = PreparedStudy(
@@ -220,8 +244,9 @@ def queue_trials(home: Home, count: int) -> None:
         blobs=frozenset(),
     )
     repository = Repository.open(home)
-    repository.create_study(prepared, reuse=False, now_unix_s=time.time())
+    row, _, _ = repository.create_study(prepared, reuse=False, now_unix_s=time.time())
     repository.close()
+    return row.study_id
 
 
 def trial(index: int) -> Trial:
