@@ -101,7 +101,7 @@ def _distilled(loaded: Any, case: dict[str, Any], peaks: Peaks) -> Any:
     """The student and a teacher of its own shape; every token but the first of a sample is an answer."""
     from edgerig_workload.catalog import COMPRESSIONS
     from edgerig_workload.compress import distil
-    from edgerig_workload.compress.soft_targets import SoftTargets
+    from edgerig_workload.compress.soft_targets import SoftTargets, mean_divergence
     from edgerig_workload.infer.generate import generate
     from edgerig_workload.learn.estimators import Backpropagation
     from edgerig_workload.learn.examples import Sample
@@ -113,6 +113,9 @@ def _distilled(loaded: Any, case: dict[str, Any], peaks: Peaks) -> Any:
     if kind == LOGITS:
         estimator: Any = SoftTargets(loaded.model, teacher.model, 0.5, 2.0)
     else:
+        # The distance is taken first: weights that nothing reads are not in the resident set.
+        batch = methods_arm.batches(loaded, case["length"])(range(case["batch"]))
+        mean_divergence(loaded.model, teacher.model, [batch])
         generate(teacher, rows, TAUGHT_TOKENS, _goes_on)
         peaks.close("teach")
         del teacher
