@@ -32,6 +32,7 @@ from edgerig_agent.controllers import Controllers
 from edgerig_agent.protocol.record import is_stale
 from edgerig_agent.recorders import check_meters, configured_meters
 from edgerig_agent.runner import Programs, Runner, programs
+from edgerig_agent.server_programs import allowed_programs
 from edgerig_agent.session import GrpcChannel, Link
 from edgerig_agent.signals import Signals
 from edgerig_agent.spool import Spool, open_spool
@@ -56,6 +57,9 @@ class Settings:
     spool_bytes: int = _RESERVE_BYTES
     # Addresses of external meters; the attempt process reads them from the same file.
     meters: list[str] = field(default_factory=list)
+    # What a trial may have started as its server; the attempt process reads that too.
+    server_programs: list[str] = field(default_factory=list)
+    server_environment: list[str] = field(default_factory=list)
 
 
 def read_settings(home: Path) -> Settings:
@@ -72,12 +76,14 @@ def read_settings(home: Path) -> Settings:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}", hint=f"python -m json.tool {path}") from error
     kinds = {"worker_python": str, "cache_bytes": int, "spool_bytes": int, "meters": list}
+    kinds |= dict.fromkeys(("server_programs", "server_environment"), list)
     wrong = not isinstance(document, dict) or any(
         not isinstance(value, kinds.get(key, type(None))) for key, value in document.items()
     )
     if wrong:
         raise UsageError(f"{path} may hold {', '.join(kinds)} only", hint=f"python -m json.tool {path}")
     check_meters(configured_meters(home))
+    allowed_programs(home)
     return Settings(**document)
 
 

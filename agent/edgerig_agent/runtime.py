@@ -46,6 +46,8 @@ class Inputs:
     data_file: Path
     encoder_dir: Path | None = None
     teacher_dir: Path | None = None
+    # What this device allows to be started as the trial's server.
+    server_program: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ def start_worker(
     command += ["--data", str(inputs.data_file), "--out", str(folder / "worker")]
     command += [] if inputs.encoder_dir is None else ["--encoder", str(inputs.encoder_dir)]
     command += [] if inputs.teacher_dir is None else ["--teacher", str(inputs.teacher_dir)]
+    command += [] if inputs.server_program is None else ["--server-program", str(inputs.server_program)]
     command += [] if meter_fd is None else ["--meter-fd", str(meter_fd)]
     try:
         process = subprocess.Popen(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgerig.v1.attempt_pb2 import PHASE_UNSPECIFIED, Measurement, Phase
+from edgerig.v1.attempt_pb2 import PHASE_UNSPECIFIED, Measurement, Phase, PhaseInterval
 from edgerig_agent.measure.energy import Window
 from edgerig_agent.measure.events import WorkerReport
 from edgerig_agent.measure.figures import Origin, figure, unavailable
@@ -21,7 +21,12 @@ from edgerig_agent.probes.cgroup import PEAK as CGROUP_PEAK
 from edgerig_agent.probes.memory import AVAILABLE, MAJOR_FAULTS, NVMAP, STALLED, SWAPPED_IN, SWAPPED_OUT
 
 # Weakest last: a phase is only as exact as its least exact interval.
-_METHODS = ("vmhwm_reset", "polled", "vmhwm_since_start")
+_METHODS = (
+    *("vmhwm_reset", "tree_vmhwm_reset", "polled"),
+    *("tree_vmhwm_sum", "vmhwm_since_start", "tree_vmhwm_since_start"),
+)
+# Of these the peak is no more than the figure, and may be less.
+_UPPER_BOUNDS = ("tree_vmhwm_sum", "vmhwm_since_start", "tree_vmhwm_since_start")
 
 _SHARES = ("pss_end_bytes", "uss_end_bytes", "swap_pss_end_bytes")
 _CUDA = ("cuda_allocated_peak_bytes", "cuda_reserved_peak_bytes")
@@ -54,8 +59,8 @@ def peak_figures(report: WorkerReport, phase: Phase) -> list[Measurement]:
     if measured:
         peak = max(measured, key=lambda interval: interval.rss_peak_bytes)
         method = max((interval.rss_peak_method for interval in measured), key=_weakness)
-        flags = ("upper_bound",) if method == "vmhwm_since_start" else ()
-        origin = Origin("worker", method, flags=flags)
+        flags = ("upper_bound",) if method in _UPPER_BOUNDS else ()
+        origin = Origin(_whose(measured), method, flags=flags)
         count = len(measured)
         figures.append(
             figure("rss_peak_bytes", phase, "peak", float(peak.rss_peak_bytes), origin, sample_count=count)
@@ -76,7 +81,7 @@ def share_figures(report: WorkerReport, phase: Phase) -> list[Measurement]:
         read = [interval for interval in intervals if interval.HasField(name)]
         if read:
             last = max(read, key=lambda interval: interval.end_mono_ns)
-            origin = Origin("worker", "smaps_rollup_after_the_phase")
+            origin = Origin(_whose(intervals), "smaps_rollup_after_the_phase")
             figures.append(figure(name, phase, "last", float(getattr(last, name)), origin))
     faults = [i.major_fault_count for i in intervals if i.HasField("major_fault_count")]
     if faults:
@@ -85,6 +90,12 @@ def share_figures(report: WorkerReport, phase: Phase) -> list[Measurement]:
         total = float(sum(faults))
         figures.append(figure("worker_major_fault_count", phase, "sum", total, origin, sample_count=count))
     return figures
+
+
+def _whose(intervals: Sequence[PhaseInterval]) -> str:
+    """Says what memory was measured: the worker's, or that of all processes of the server it started."""
+    served = any(interval.rss_peak_method.startswith("tree_") for interval in intervals)
+    return "server_processes" if served else "worker"
 
 
 def system_figures(traces: Sequence[Trace], phase: Phase, windows: Sequence[Window]) -> list[Measurement]:
