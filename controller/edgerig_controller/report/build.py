@@ -31,6 +31,7 @@ from edgerig_controller.report.model import (
     Unavailable,
     WorkerKind,
 )
+from edgerig_controller.report.units import units_report
 from edgerig_controller.report.weights import weights
 from edgerig_controller.store.rows import AttemptRow, CellRow, MeasurementRow, ScoreRow, TrialRow
 
@@ -85,6 +86,7 @@ def build(data: StudyData, *, now_unix_s: float) -> Report:
         tasks=_digests(study.resolved.get("resolved_tasks"), "data"),
         inference=dict(study.resolved.get("inference") or {}),
         canary=canary_report(data),
+        units=units_report(data),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from edgerig_controller.guidelines.estimate import ScoreEstimate
 from edgerig_controller.report.aggregate import Figure
 from edgerig_controller.report.drift import CanaryReport
+from edgerig_controller.report.units import UnitsReport
 from edgerig_controller.report.weights import Weights
 
 
@@ -172,3 +173,5 @@ class Report:
     inference: dict[str, Any]
     # The cell that every block repeats; None under `quick`.
     canary: CanaryReport | None = None
+    # How units of one device type differ; None for a study of one unit.
+    units: UnitsReport | None = None
