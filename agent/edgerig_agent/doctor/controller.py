@@ -8,6 +8,7 @@ from pathlib import Path
 from edgerig_agent.doctor.findings import Finding, Section, State
 
 _NAME = "connection to the controller"
+_PAGE = "docs/how-to/fleet.md"
 _STATES: dict[str, State] = {"ok": "ok", "warning": "warning", "fault": "missing"}
 
 
@@ -25,7 +26,11 @@ def section(home: Path) -> Section | None:
     return Section(
         _NAME,
         tuple(
-            Finding(_STATES[found.state], f"{found.step}: {found.text}", found.hint)
+            Finding(_STATES[found.state], f"{found.step}: {found.text}", found.hint or _fallback(found.state))
             for found in diagnose(home)
         ),
     )
+
+
+def _fallback(state: str) -> str:
+    return "" if state == "ok" else _PAGE

@@ -20,7 +20,7 @@ _MARKS: dict[State, str] = {"ok": "ok", "warning": "!!", "missing": "--"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `fix` is the command or the page that mends it."""
+    """One thing that was looked at; `fix` is the command or the page that mends it, for all but `ok`."""
 
     state: State
     text: str

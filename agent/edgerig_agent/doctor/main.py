@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgerig.v1.trial_pb2 import PROTOCOL_STANDARD, Trial
-from edgerig_agent.doctor import controller, meters, sensors, system, worker
+from edgerig_agent.doctor import controller, jetson_stats, meters, sensors, system, worker
 from edgerig_agent.doctor.findings import Report, channel_lines
 from edgerig_agent.environment import read_environment
 from edgerig_agent.probes.base import places
@@ -50,6 +50,8 @@ def examine(
     machine = f"{environment.machine}, {environment.cpu_count} processors, {memory_gib:.1f} GiB"
     found = [sensors.energy_section(channels, at)]
     found += [outside.section] if outside.section is not None else []
+    crossed = jetson_stats.section(root, interpreter)
+    found += [crossed] if crossed is not None else []
     found += [worker.section(interpreter, at, root)]
     found += [sensors.other_section(channels), *system.sections(root, home, limits)]
     connection = controller.section(home)

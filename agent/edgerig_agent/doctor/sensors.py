@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
 
-from edgerig_agent.doctor.findings import ChannelScan, Finding, Section
+from edgerig_agent.doctor.findings import ChannelScan, Finding, Section, State
 from edgerig_agent.probes.base import (
     LAST_UNREAD,
     POWER_QUANTITIES,
@@ -43,6 +43,8 @@ _KINDS = {
 # Fewer changes say nothing of how often a channel is renewed.
 _FEWEST_CHANGES = 3
 _METER_PAGE = "docs/how-to/external-meter.md"
+# Which kernel, driver or board shows what.
+_SENSOR_PAGE = "docs/reference/sensors.md"
 
 
 def scan(
@@ -197,8 +199,23 @@ def _refused(channels: Sequence[ChannelScan], has_any: bool) -> list[Finding]:
         names = ", ".join(dict.fromkeys(sources))
         text = f"{names}: {said.rstrip(' ;:') or reason}"
         # A board that has a total may well lack single queries; that is how NVML is.
-        found.append(Finding("warning" if has_any and not command else "missing", text, command))
+        state: State = "warning" if has_any and not command else "missing"
+        found.append(Finding(state, text, command or _remedy(reason, sources)))
     return found
+
+
+def _remedy(reason: str, sources: Sequence[str]) -> str:
+    """Returns what there is to do about channels whose reason names no command."""
+    if "ENODATA" in reason:
+        # A disabled channel of an INA3221 (Documentation/hwmon/ina3221.rst: in[123]_enable).
+        parts = [source.split(":") for source in sources if source.startswith("ina3221:")]
+        files = [
+            f"/sys/bus/i2c/devices/{address}/hwmon/hwmon*/in{channel}_enable"
+            for _, address, channel, *_ in dict.fromkeys(map(tuple, parts))
+        ]
+        if files:
+            return f"echo 1 | sudo tee {' '.join(files)}"
+    return _SENSOR_PAGE
 
 
 def _no_sensor(at: Places) -> Finding:
@@ -210,7 +227,8 @@ def _no_sensor(at: Places) -> Finding:
         )
     if "GenuineIntel" in cpuinfo or "AuthenticAMD" in cpuinfo:
         zones = list_folder(f"{at.sysfs}/class/powercap")
-        return Finding("missing", text, "" if zones else "sudo modprobe intel_rapl_msr")
+        fix = f"an external meter: {_METER_PAGE}" if zones else "sudo modprobe intel_rapl_msr"
+        return Finding("missing", text, fix)
     return Finding("missing", text, f"an external meter: {_METER_PAGE}")
 
 

@@ -90,7 +90,13 @@ def clocks(root: str, conditions: Conditions) -> list[Finding]:
         found.append(Finding("ok", "the device has no power modes"))
     governor = f", governor {conditions.cpu_governor}" if conditions.cpu_governor else ""
     if conditions.clocks_pinned is None:
-        found.append(Finding("warning", f"no clock limits are shown{governor}: clocks cannot be checked"))
+        found.append(
+            Finding(
+                "warning",
+                f"no clock limits are shown{governor}: clocks cannot be checked",
+                "ls /sys/devices/system/cpu/cpufreq; a kernel with CONFIG_CPU_FREQ=y, and no virtual machine",
+            )
+        )
     elif conditions.clocks_pinned:
         found.append(Finding("ok", f"all clocks are pinned{governor}"))
     else:
@@ -109,7 +115,12 @@ def clocks(root: str, conditions: Conditions) -> list[Finding]:
 def temperature(home: Path, conditions: Conditions) -> list[Finding]:
     """Looks at the zones, and whether their idle base is known."""
     if not conditions.temperatures_c:
-        return [Finding("warning", "no temperature can be read: nobody waits for the device to cool down")]
+        text = "no temperature can be read: nobody waits for the device to cool down"
+        return [
+            Finding(
+                "warning", text, "grep . /sys/class/thermal/thermal_zone*/temp; docs/reference/sensors.md"
+            )
+        ]
     zones = ", ".join(f"{zone} {value:.0f} °C" for zone, value in sorted(conditions.temperatures_c.items()))
     found = [Finding("ok", zones)]
     base = idle_base.load(home, state_key(conditions))
@@ -126,7 +137,11 @@ def fitness(home: Path, conditions: Conditions, limits: Parameters) -> list[Find
     base = idle_base.load(home, state_key(conditions))
     problems = unmet(conditions, DeviceSettings(), limits, base.temperatures_c if base else None)
     found = [Finding("warning", problem.reason, problem.command) for problem in problems]
-    found += [Finding("warning", f"not known: {what}") for what in conditions.unknown if "GPU" in what]
+    found += [
+        Finding("warning", f"not known: {what}", "sudo fuser -v /dev/nvidia* /dev/nvhost-gpu; nvidia-smi")
+        for what in conditions.unknown
+        if "GPU" in what
+    ]
     return found or [Finding("ok", "idle: load, swap, GPU and temperatures are within the limits")]
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edgerig_agent.probes.show import show
@@ -51,21 +52,23 @@ def read(samples: int = 1, *, interpreter: str = sys.executable, options: Sequen
         interpreter: the Python that may have jetson-stats, often the system's.
         options: more options of the bridge, such as `--set-jetson-clocks on`.
     """
-    command = [interpreter, "-m", "edgerig_agent.probes.jtop_bridge", "--samples", str(samples), *options]
     try:
+        # As text: an interpreter that has jetson-stats need not have this package.
+        program = Path(__file__).with_name("jtop_bridge.py").read_text(encoding="utf-8")
+        command = [interpreter, "-c", program, "--samples", str(samples), *options]
         ended = subprocess.run(
             command, capture_output=True, timeout=_PATIENCE_S, check=False, stdin=subprocess.DEVNULL
         )
         lines = [json.loads(line) for line in ended.stdout[:_MAX_BYTES].splitlines()]
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         return Snapshot(failure_class="precondition", reason=f"the bridge to jetson-stats: {error}")
-    failures = [line for line in lines if "failure_class" in line]
+    failures = [line for line in lines if not isinstance(line, dict) or "rails" not in line]
     if failures or not lines:
-        said = failures[-1] if failures else {}
+        said = failures[-1] if failures and isinstance(failures[-1], dict) else {}
         last = ended.stderr.decode("utf-8", "replace").strip()[-300:]
         return Snapshot(
             failure_class=str(said.get("failure_class", "precondition")),
-            reason=str(said.get("reason", f"it printed nothing: {last}")),
+            reason=str(said.get("reason", f"it printed no reading: {last}")),
             command=str(said.get("command", "")),
         )
     return Snapshot(readings=tuple(lines))

@@ -9,7 +9,7 @@ import pytest
 
 from edgerig_agent.cli import main
 from edgerig_agent.doctor import controller
-from edgerig_agent.doctor.findings import Finding, Report, Section
+from edgerig_agent.doctor.findings import ChannelScan, Finding, Report, Section
 from edgerig_agent.doctor.main import examine
 from edgerig_agent.doctor.sensors import energy_section, other_section, scan
 from edgerig_agent.doctor.system import kernel_clock_status, memory, swap, time_sync
@@ -17,6 +17,7 @@ from edgerig_agent.probes.base import ENERGY_J, UNREAD, Channel, places
 from edgerig_agent.probes.families import discover
 from edgerig_agent.protocol.conditions import Observer
 from tests.fakes import jetson_settings, meters, sysfs_tree
+from tests.fakes.boards import BOARDS
 from tests.fakes.sysfs_tree import write
 
 # In the place of the worker's interpreter: says which libraries it has, and what torch would say.
@@ -326,3 +327,39 @@ def test_a_meter_that_does_not_answer_or_cannot_be_understood_is_named(tmp_path:
         assert found["external meters"].state == "missing"
         assert words_ in found["external meters"].findings[0].text
         assert not report.ready
+
+
+@pytest.mark.parametrize("board", ["orin_nx", "two_of_a_kind", "virtual machine", "bare machine", "broken"])
+def test_whatever_is_not_well_comes_with_what_mends_it(board: str, tmp_path: Path) -> None:
+    """A command, or the page that says why there is none."""
+    root = tmp_path / "root"
+    (root / "sys").mkdir(parents=True)
+    if board in BOARDS:
+        BOARDS[board](root)
+    elif board == "broken":
+        base = sysfs_tree.ina3221_hwmon(root, "1-0040", [("VDD_IN", 5000, 1000)])
+        (base / "curr1_input").write_text("")
+        sysfs_tree.thermal_zone(root, 0, "GPU-therm", 0).write_text("")
+        sysfs_tree.memory(root, available_kib=100)
+    else:
+        flags = "hypervisor" if board == "virtual machine" else "sse"
+        write(root / "proc/cpuinfo", f"vendor_id : GenuineIntel\nflags : fpu {flags}")
+        write(root / "proc/meminfo", "MemTotal: 1 kB")
+    worker = interpreter(tmp_path / "python", _LIBRARIES[:-1], cuda=False)
+    report = examine(str(root), tmp_path / "home", worker, scan_s=0.0)
+    unwell = [finding for section in report.sections for finding in section.findings if finding.state != "ok"]
+    assert unwell and all(finding.fix for finding in unwell)
+
+
+def test_a_disabled_channel_comes_with_the_command_that_enables_it() -> None:
+    source = "ina3221:1-0040:3:VDD_SOC"
+    gone = ChannelScan(
+        source, "current_a", "rail", "curr3_input: No data available (ENODATA)", 0.01, *[None] * 3
+    )
+    (_, finding) = energy_section([_whole(), gone], places("/")).findings
+    assert finding.state == "warning"
+    assert finding.fix == "echo 1 | sudo tee /sys/bus/i2c/devices/1-0040/hwmon/hwmon*/in3_enable"
+
+
+def _whole() -> ChannelScan:
+    return ChannelScan("ina3221:1-0040:1:VDD_IN", "current_a", "module_in", "", 0.01, 1e-4, None, 1.0)
