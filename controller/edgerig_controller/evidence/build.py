@@ -323,13 +323,14 @@ def _little(tasks: Sequence[TaskEvidence], runs: Sequence[Run]) -> list[Notice]:
     if len(scored) == 1:
         text = f"one task ({scored[0].table.task}): nothing is known about other tasks"
         found.append(Notice("notice", "one_task", text))
-    for task in scored:
-        if len(np.unique(task.table.user_of_item)) == 1:
-            text = f"one user on {task.table.task}: nothing is known about other users, so no interval"
-            found.append(Notice("notice", "one_user", text))
-        if len(task.table.seeds) == 1:
-            text = f"one seed on {task.table.task}: the luck of a training seed cannot be told from an effect"
-            found.append(Notice("notice", "one_seed", text))
+    users = [task.table.task for task in scored if len(np.unique(task.table.user_of_item)) == 1]
+    seeds = [task.table.task for task in scored if len(task.table.seeds) == 1]
+    if users:
+        text = f"one user on {', '.join(users)}: nothing is known about other users, so no interval"
+        found.append(Notice("notice", "one_user", text))
+    if seeds:
+        text = f"one seed on {', '.join(seeds)}: the luck of a training seed cannot be told from an effect"
+        found.append(Notice("notice", "one_seed", text))
     failed = sum(1 for run in runs if run.status == "failed")
     waiting = sum(1 for run in runs if run.status == "not_run")
     if failed:

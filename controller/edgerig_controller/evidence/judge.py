@@ -32,6 +32,7 @@ from edgerig_controller.guidelines.guideline import Guideline, Origin, judge_fam
 from edgerig_controller.guidelines.hypotheses import Finding
 from edgerig_controller.guidelines.matching import StudyRecords
 from edgerig_controller.guidelines.verdict import Verdict
+from edgerig_controller.guidelines.wording import few
 
 STUDY_FILE, REGISTERED = "study file", "registered"
 
@@ -196,7 +197,7 @@ def _notices(entries: Sequence[Mapping[str, Any]], own: Sequence[Guideline]) -> 
         text = "the study files register no claim: only H1 to H10 are judged"
         found.append(Notice("notice", "no_claims", text))
     found += [
-        Notice("error", "claim_not_tested", f"{entry.claim_id}: {'; '.join(entry.reasons)}")
+        Notice("error", "claim_not_tested", f"{entry.claim_id} is not tested: {few(entry.reasons)}")
         for entry in own
         if entry.verdict == Verdict.NOT_TESTED.value
     ]

@@ -206,7 +206,7 @@ def _checked(run: Run) -> tuple[Run, list[Notice]]:
     if wrong:
         return _rejected(run, "scores_not_numbers"), [
             Notice(
-                "error", "scores_not_numbers", f"{run.attempt_id} ({run.cell}): {len(wrong)} of its scores"
+                "error", "scores_not_numbers", f"{run.attempt_id} ({run.cell}): {_count(len(wrong), 'score')}"
             )
         ]
     by_item: dict[tuple[str, str], float] = {}
@@ -214,11 +214,11 @@ def _checked(run: Run) -> tuple[Run, list[Notice]]:
     for user_id, item_id, score in run.scores:
         conflicts += by_item.setdefault((user_id, item_id), score) != score
     if conflicts:
-        text = f"{run.attempt_id} ({run.cell}): {conflicts} items with two different scores"
+        text = f"{run.attempt_id} ({run.cell}): {_count(conflicts, 'item')} with two different scores"
         return _rejected(run, "conflicting_duplicates"), [Notice("error", "conflicting_duplicates", text)]
     if len(by_item) == len(run.scores):
         return run, []
-    text = f"{run.attempt_id} ({run.cell}): {len(run.scores) - len(by_item)} scores"
+    text = f"{run.attempt_id} ({run.cell}): {_count(len(run.scores) - len(by_item), 'score')}"
     kept = tuple((user_id, item_id, score) for (user_id, item_id), score in by_item.items())
     return replace(run, scores=kept), [Notice("notice", "duplicate_scores", text)]
 
@@ -227,11 +227,22 @@ def _rejected(run: Run, why: str) -> Run:
     return replace(run, status="invalid", state=f"rejected: {why}", scores=(), measurements=(), points=())
 
 
+# What is said of one run, and of several.
 _HEADS = {
-    "scores_not_numbers": "runs rejected, because they have scores that are not finite numbers",
-    "conflicting_duplicates": "runs rejected, because they score an item twice and differently",
-    "duplicate_scores": "runs with scores that occur twice, which count once",
+    "scores_not_numbers": (
+        "rejected, because it has scores that are not finite numbers",
+        "rejected, because they have scores that are not finite numbers",
+    ),
+    "conflicting_duplicates": (
+        "rejected, because it scores an item twice and differently",
+        "rejected, because they score items twice and differently",
+    ),
+    "duplicate_scores": ("with scores that occur twice, which count once",) * 2,
 }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _grouped(notices: Sequence[Notice]) -> list[Notice]:
@@ -246,7 +257,13 @@ def _grouped(notices: Sequence[Notice]) -> list[Notice]:
             continue
         more = f" and {len(mine) - 3} more" if len(mine) > 3 else ""
         cases = "; ".join(notice.text for notice in mine[:3])
-        found.append(Notice(mine[0].level, code, f"{len(mine)} {_HEADS[code]}: {cases}{more}"))
+        found.append(
+            Notice(
+                mine[0].level,
+                code,
+                f"{_count(len(mine), 'run')} {_HEADS[code][len(mine) > 1]}: {cases}{more}",
+            )
+        )
     return found
 
 

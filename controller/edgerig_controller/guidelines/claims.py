@@ -58,6 +58,8 @@ class Claim:
     # (with a place for `{margin}`); '' = said by what is not so.
     opposite: str = ""
     alike: str = ""
+    # -1 where a measured figure is to be smaller: the effect is that of the other side then.
+    sign: float = 1.0
     # The selectors, metric and direction as the study file has them.
     asked: Mapping[str, Any] = field(default_factory=dict)
 
@@ -232,6 +234,7 @@ def of_study(entry: Mapping[str, Any], *, draws: int = DRAWS) -> Claim:
         measure=measure,
         opposite=_opposite(*sides, metric, larger=larger),
         alike=words.likeness(*sides, metric),
+        sign=sign if unit == LOG_RATIO else 1.0,
         asked=asked,
     )
 

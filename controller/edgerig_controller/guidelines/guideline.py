@@ -153,8 +153,16 @@ def judge_family(
 
 
 def finding_of(records: StudyRecords, claim: Claim) -> Finding:
-    """Measures one claim; an effect that rests on one training seed is none."""
-    return _with_seeds(records, claim.measure(records, claim.delta))
+    """Measures one claim; an effect that rests on one training seed, or has no spread, is none."""
+    return _with_spread(_with_seeds(records, claim.measure(records, claim.delta)))
+
+
+def _with_spread(found: Finding) -> Finding:
+    """Says why there is no interval where the contrasts themselves know it: one user, one run."""
+    if found.effect is None or found.effect.se is not None:
+        return found
+    notes = _notes([entry for entry in found.effect.contrasts if entry.se is None])
+    return replace(found, missing=(*found.missing, *notes), alternates=()) if notes else found
 
 
 def _with_seeds(records: StudyRecords, found: Finding) -> Finding:

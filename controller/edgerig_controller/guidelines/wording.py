@@ -5,6 +5,8 @@ Pure; knows claims and judgements and nothing of reports.
 
 from __future__ import annotations
 
+import math
+
 from edgerig_controller.guidelines.claims import LOG_RATIO, Claim
 from edgerig_controller.guidelines.effects import Effect
 from edgerig_controller.guidelines.resources import percent
@@ -49,13 +51,21 @@ def statement(
         opposite=claim.opposite or f"it is not so that {claim.subject}",
         alike=_alike(claim),
         margin=size(claim.delta, claim.unit),
-        figure="" if effect is None or interval is None else figure(effect.estimate, interval, claim.unit),
+        figure="" if effect is None or interval is None else _figure(claim, effect.estimate, interval),
         settle=_settle(judgement),
-        reasons=_few(judgement.reasons),
+        reasons=few(judgement.reasons),
     )
 
 
-def _few(reasons: tuple[str, ...]) -> str:
+def _figure(claim: Claim, estimate: float, interval: Interval) -> str:
+    """Words the effect as a sentence needs it: ratios as how many times as much the first side takes."""
+    if claim.unit != LOG_RATIO:
+        return figure(estimate, interval, claim.unit)
+    low, high = sorted(math.exp(claim.sign * bound) for bound in interval)
+    return f"{math.exp(claim.sign * estimate):.3g} times as much (from {low:.3g} to {high:.3g})"
+
+
+def few(reasons: tuple[str, ...]) -> str:
     """Words the first three reasons: a study can lack hundreds of cells."""
     more = len(reasons) - FEW_REASONS
     return "; ".join(reasons[:FEW_REASONS]) + (f"; and {more} more" if more > 0 else "")

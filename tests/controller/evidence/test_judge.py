@@ -209,6 +209,26 @@ def test_the_document_is_what_its_schema_says(tmp_path: Path) -> None:
     ]
 
 
+def test_a_figure_is_said_as_how_many_times_as_much_whichever_way_it_was_claimed() -> None:
+    turned = CHEAPER | {
+        "id": "other-way",
+        "direction": {"smaller": "larger", "larger": "smaller"}[CHEAPER["direction"]],
+    }
+    guide = guided(study(tasks=("lamp-1", "lamp-2", "lamp-4"), claims=(CHEAPER, turned)))
+    a, b = guide.family("study file")
+    times = [re.search(r"([0-9.]+) times as much", found.statement) for found in (a, b)]
+    assert times[0] is not None and times[1] is not None and times[0][1] == times[1][1]
+    # One of the two holds, the other says so by its opposite: the same words.
+    assert ("the opposite holds" in a.statement) != ("the opposite holds" in b.statement)
+    assert guide.has_errors and "contradictory_claims" in codes(guide)
+
+
+def test_many_missing_cells_are_said_by_the_first_three() -> None:
+    guide = guided(study(tasks=("lamp-1", "lamp-2", "lamp-4"), fails=lambda factors: "oom_host"))
+    (text,) = [notice.text for notice in guide.notices if notice.code == "claim_not_tested"]
+    assert text.startswith("rag-helps is not tested: ") and text.endswith("; and 9 more")
+
+
 class TestReplay:
     def written(self, *studies: StudyData) -> list[dict[str, Any]]:
         text = json.dumps(guided(*studies).document(now_unix_s=1.0))

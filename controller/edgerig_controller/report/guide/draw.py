@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 from edgerig_controller.guidelines.claims import LOG_RATIO
 from edgerig_controller.guidelines.guideline import Guideline
 from edgerig_controller.guidelines.resources import percent
+from edgerig_controller.guidelines.words import metric_name
 from edgerig_controller.report.guide.model import Curve, CurvePlot, FrontPlot, FrontPoint
 from edgerig_controller.report.numbers import scale_for
 from edgerig_controller.report.svg import (
@@ -157,10 +158,10 @@ def front_plot(found: FrontPlot) -> str:
     quality = [v for p in found.points for v in _span(p.quality.value, p.quality.low, p.quality.high)]
     x_axis, y_axis = axis_of(costs), axis_of(quality)
     plane = _Plane(x_axis, y_axis)
-    title = f"Quality and {found.cost} on {found.device}, {found.task}"
+    title = f"Quality and {metric_name(found.cost)} on {found.device}, {found.task}"
     parts = [_open(PLANE_HEIGHT, title)]
     ticks = [(value, f"{value:g}") for value in ticks_of(x_axis.low, x_axis.high)]
-    parts += plane.frame(ticks, f"{found.cost} in {scale.unit}", "quality, points")
+    parts += plane.frame(ticks, f"{metric_name(found.cost)} in {scale.unit}", "quality, points")
     crowded = len(found.points) > CROWD
     # What is worth choosing is drawn last, above the rest.
     for number, point in reversed(list(enumerate(found.points, start=1))):
