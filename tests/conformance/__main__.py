@@ -1,4 +1,4 @@
-"""`python -m tests.conformance boards DIR | check [--board NAME] -- COMMAND | nvml DIR`; see README.md."""
+"""`python -m tests.conformance boards DIR | check … | energy … | nvml DIR`; see README.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.waves import WAVES
 from tests.conformance.check import Verdict, check, own_probe
+from tests.conformance.energy import check_energy, own_meter
 from tests.fakes.boards import BOARDS
 from tests.fakes.shared_library import NoCompilerError, compiled
 
@@ -28,6 +30,15 @@ def main(argv: list[str]) -> int:
     run.add_argument("--expect", type=Path, metavar="FILE.json")
     run.add_argument("command", nargs="*", metavar="COMMAND", help="your probe; edgerig's own when left out")
     run.set_defaults(handler=_check)
+    energy = verbs.add_parser("energy", help="run a meter beside waves of known energy and compare")
+    names = [wave.name for wave in WAVES]
+    energy.add_argument("--wave", choices=names, action="append", help="only this one (repeatable)")
+    energy.add_argument("--seconds", type=float, default=10.0, help="length of the window")
+    energy.add_argument("--limit-percent", type=float, default=1.0, help="largest error that conforms")
+    energy.add_argument(
+        "command", nargs="*", metavar="COMMAND", help="your meter; edgerig's own when left out"
+    )
+    energy.set_defaults(handler=_energy)
     nvml = verbs.add_parser("nvml", help="build the stub of NVIDIA's library, libnvidia-ml.so.1")
     nvml.add_argument("folder", type=Path, metavar="DIR")
     nvml.set_defaults(handler=_nvml)
@@ -45,6 +56,16 @@ def _boards(arguments: argparse.Namespace) -> int:
         (folder / "expect.json").write_text(json.dumps(expected, indent=2) + "\n")
         print(folder)
     return CONFORMS
+
+
+def _energy(arguments: argparse.Namespace) -> int:
+    command = arguments.command or own_meter()
+    verdicts = [
+        check_energy(wave, arguments.seconds, arguments.limit_percent, command)
+        for wave in arguments.wave or [one.name for one in WAVES if one.period_s <= arguments.seconds]
+    ]
+    print("\n".join(verdict.line() for verdict in verdicts))
+    return WRONG if any(verdict.wrong for verdict in verdicts) else CONFORMS
 
 
 def _nvml(arguments: argparse.Namespace) -> int:
