@@ -16,6 +16,15 @@ MODULE_INPUTS = frozenset({"VDD_IN", "POM_5V_IN"})
 # VDD_MUX: "main carrier board power input" of the TX1 and TX2 developer kits.
 CARRIER_INPUTS = frozenset({"VDD_MUX"})
 
+# Rails of a carrier board: no part of what its module takes.
+# Developer kit of the TX2 (device tree tegra186-quill-p3310-1000); IGX Orin.
+CARRIER_RAILS = frozenset(
+    {
+        *("VDD_5V0_IO_SYS", "VDD_3V3_SYS", "VDD_3V3_IO_SLP", "VDD_1V8_IO", "VDD_3V3_SYS_M2"),
+        *("CVB_ATX_12V", "CVB_ATX_3V3", "CVB_ATX_5V"),
+    }
+)
+
 # Sets of labels that together are all inputs of a module that has no input rail.
 # AGX Orin: VDDQ_VDD2_1V8AO is left out, because public captures show it at the
 # 5 V of VIN_SYS_5V0 and then it would be counted twice.

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from edgerig_agent.measure.sources import PowerSource
+from edgerig_agent.probes.rails import CARRIER_RAILS
 from edgerig_agent.selftest.response import Response, series_of
 from edgerig_agent.selftest.wave import Wave, Window
 
 # Rails may fall short of the total that feeds them, by what nobody measures; they cannot exceed it.
 _MOST_SHARE = 1.05
 _FEWEST_POINTS = 4
+# Sensors of a board by its own drivers (`ina3221:1-0040:...`), and those among them that measure rails.
+_ON_BOARD = "ina"
+_RAILS_OF = "ina3221:"
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,16 @@ class MeterFit:
 
 
 def additivity(responses: Sequence[Response]) -> list[Additivity]:
-    """Compares the rails of each family of sensors with the total of the same family, load by load."""
+    """Compares each input of a module or a carrier board with what it is known to feed, load by load.
+
+    A module's input feeds the rails of the module; a carrier's input feeds the module, by
+    its input where that is measured, else by its rails. Rails of a carrier are left out: some
+    are branches of others.
+    """
     found = []
     for total in responses:
-        family = total.source.partition(":")[0]
-        rails = [
-            one
-            for one in responses
-            if one.load == total.load and one.boundary == "rail" and one.source.partition(":")[0] == family
-        ]
-        if total.boundary == "module_in" and rails:
+        rails = _fed_by(total, [one for one in responses if one.load == total.load])
+        if rails:
             response_w = total.response_w if total.responds else None
             found.append(
                 Additivity(
@@ -69,6 +73,26 @@ def additivity(responses: Sequence[Response]) -> list[Additivity]:
                 )
             )
     return found
+
+
+def _fed_by(total: Response, others: Sequence[Response]) -> list[Response]:
+    """Returns the known parts of an input; none of anything else, a meter included."""
+    if total.boundary not in ("module_in", "carrier_in") or not _is_on_board(total):
+        return []
+    modules = [one for one in others if one.boundary == "module_in" and _is_on_board(one)]
+    if total.boundary == "carrier_in" and modules:
+        return modules
+    return [
+        one
+        for one in others
+        if one.boundary == "rail"
+        and one.source.startswith(_RAILS_OF)
+        and one.source.rpartition(":")[2] not in CARRIER_RAILS
+    ]
+
+
+def _is_on_board(one: Response) -> bool:
+    return one.source.startswith(_ON_BOARD)
 
 
 def fit(own: PowerSource, meter: PowerSource, waves: Sequence[Wave], idle: Window) -> MeterFit | None:

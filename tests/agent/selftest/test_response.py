@@ -156,6 +156,30 @@ def test_rails_beyond_their_total_are_amiss() -> None:
     )
 
 
+def test_rails_of_a_carrier_are_no_part_of_its_module() -> None:
+    """A TX2: what its kit takes beside the module flows past VDD_IN."""
+    powers = {
+        "1-0041:1:VDD_IN": ("module_in", square(4.0, 8.0)),
+        "1-0040:1:VDD_SYS_GPU": ("rail", square(1.0, 3.0)),
+        "1-0042:2:VDD_5V0_IO_SYS": ("rail", square(9.0, 18.0)),
+        "1-0042:1:VDD_MUX": ("carrier_in", square(16.0, 32.0)),
+    }
+    sources = [source(power, boundary=b, name=f"ina3221:{name}") for name, (b, power) in powers.items()]
+    by_total = {one.total: one for one in additivity([analyse(one, WAVE, IDLE) for one in sources])}
+    module, carrier = by_total["ina3221:1-0041:1:VDD_IN"], by_total["ina3221:1-0042:1:VDD_MUX"]
+    assert module.rails == ("ina3221:1-0040:1:VDD_SYS_GPU",) and module.idle_share == pytest.approx(0.25)
+    assert carrier.rails == ("ina3221:1-0041:1:VDD_IN",) and carrier.response_share == pytest.approx(0.25)
+    assert module.holds and carrier.holds
+
+
+def test_a_carriers_input_is_held_against_the_modules_rails_of_another_chip() -> None:
+    """AGX Thor: the INA238 in VIN, and the module's rails on an INA3221 below it."""
+    vin = source(square(10.0, 20.0), boundary="carrier_in", name="ina238:1-0044:VIN")
+    gpu = source(square(4.0, 18.0), boundary="rail", name="ina3221:1-0040:1:VDD_GPU")
+    (found,) = additivity([analyse(one, WAVE, IDLE) for one in (vin, gpu)])
+    assert found.response_share == pytest.approx(1.4) and not found.holds
+
+
 def test_a_board_of_rails_alone_has_nothing_to_add_up_to() -> None:
     rails = [source(square(1.0, 2.0), boundary="rail", name="ina3221:1-0040:1:CPU")]
     assert additivity([analyse(one, WAVE, IDLE) for one in rails]) == []
