@@ -64,6 +64,8 @@ MEMORY: dict[str, Any] = {
         "still_dense_bytes": _term(
             f"{_LINEAR} * max(0, element_bytes - bits_per_weight / 8)", compression__order=TUNE_FIRST
         ),
+        # What a training leaves in the allocators' pools and does not give back.
+        "left_by_training_bytes": _term("0.2 * parameters * element_bytes", compression__order=TUNE_FIRST),
         # Distillation: numbers of its own training stand for `batch` and `max_tokens` here.
         "teacher_beside_bytes": _term("teacher_parameters * element_bytes", compression__kind=LOGITS),
         "student_gradients_bytes": _term("parameters * 2", compression__kind=DISTILLED),
@@ -132,6 +134,7 @@ MEMORY: dict[str, Any] = {
             "base_bytes",
             "dense_weights_bytes",
             "packed_bytes",
+            "left_by_training_bytes",
             "teacher_beside_bytes",
             "student_gradients_bytes",
             "student_moments_bytes",
