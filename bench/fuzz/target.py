@@ -90,6 +90,8 @@ class DirectStore:
     async def ask(self, question: Callable[[Repository], Any]) -> Any:
         return question(self.repository)
 
+    look = ask
+
     def close(self) -> None:
         self.repository.close()
 

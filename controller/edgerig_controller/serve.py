@@ -171,7 +171,7 @@ def _open_frame(home: Home) -> Frame:
     return Frame(
         home=home,
         authority=authority,
-        store=StoreThread(Repository.open(home)),
+        store=StoreThread(Repository.open(home), Repository.open_readonly(home)),
         blobs=blobs,
         traces=TraceKeeper(home, blobs),
         clock=time.time,

@@ -77,7 +77,7 @@ class _Place:
         return Frame(
             home=self.home,
             authority=self.authority,
-            store=StoreThread(repository),
+            store=StoreThread(repository, self.repository.leading(0)),
             blobs=blobs,
             traces=TraceKeeper(self.home, blobs),
             clock=time.time,

@@ -57,8 +57,8 @@ class ControlService(ControlServiceServicer):
         request: pb.GetStatusRequest,
         context: Context,
     ) -> pb.GetStatusResponse:
-        rows = await self._frame.store.ask(lambda store: store.devices(facts=False))
-        load = await self._frame.store.ask(lambda store: store.fleet_load())
+        rows = await self._frame.store.look(lambda store: store.devices(facts=False))
+        load = await self._frame.store.look(lambda store: store.fleet_load())
         connected = self._frame.hub.connected()
         standby = self._frame.standby
         return pb.GetStatusResponse(
@@ -120,9 +120,9 @@ class ControlService(ControlServiceServicer):
         now_s = asyncio.get_running_loop().time
         while sent is None or not sent.finished:
             seen, began_s = frame.changes.version(request.study_id), now_s()
-            current = await frame.store.ask(lambda store: store.progress(request.study_id))
-            load = await frame.store.ask(lambda store: store.fleet_load())
-            rows = await frame.store.ask(lambda store: store.devices(facts=False))
+            current = await frame.store.look(lambda store: store.progress(request.study_id))
+            load = await frame.store.look(lambda store: store.fleet_load())
+            rows = await frame.store.look(lambda store: store.devices(facts=False))
             message = progress.message(current, load, rows, frame.hub.connected(), await refusals(frame))
             read_s = now_s() - began_s
             if message != sent:

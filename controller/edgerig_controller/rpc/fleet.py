@@ -35,7 +35,7 @@ _MODES: dict[int, Mode] = {
 
 async def refusals(frame: Frame) -> dict[str, str]:
     """Returns why devices take or get no work, by device id."""
-    overview = await frame.store.ask(lambda store: store.fleet.standings(now_unix_s=frame.clock()))
+    overview = await frame.store.look(lambda store: store.fleet.standings(now_unix_s=frame.clock()))
     ours = {device_id: reason for device_id, place in overview.items() if (reason := place.refusal())}
     return {**frame.hub.refusals(), **ours}
 
@@ -121,10 +121,10 @@ class FleetService(FleetServiceServicer):
         context: Context,
     ) -> pb.GetHealthResponse:
         frame = self._frame
-        places = await frame.store.ask(lambda store: store.fleet.standings(now_unix_s=frame.clock()))
+        places = await frame.store.look(lambda store: store.fleet.standings(now_unix_s=frame.clock()))
         if request.device_id not in places:
             raise NotFoundError(f"There is no device {request.device_id[:80]!r}.", hint="edgerig devices")
-        points = await frame.store.ask(lambda store: store.fleet.health_points(request.device_id))
+        points = await frame.store.look(lambda store: store.fleet.health_points(request.device_id))
         return fleet_view.health(places[request.device_id].health, points)
 
     async def ApplyInventory(
@@ -191,7 +191,7 @@ class FleetService(FleetServiceServicer):
         request: pb.ListPeopleRequest,
         context: Context,
     ) -> pb.ListPeopleResponse:
-        rows = await self._frame.store.ask(lambda store: store.fleet.people(now_unix_s=self._frame.clock()))
+        rows = await self._frame.store.look(lambda store: store.fleet.people(now_unix_s=self._frame.clock()))
         return pb.ListPeopleResponse(
             people=[
                 pb.Person(
@@ -220,7 +220,7 @@ class FleetService(FleetServiceServicer):
         request: pb.ListAuditRequest,
         context: Context,
     ) -> pb.ListAuditResponse:
-        rows = await self._frame.store.ask(
+        rows = await self._frame.store.look(
             lambda store: store.fleet.audit(
                 before_entry_id=request.before_entry_id, limit=request.limit or 100
             )
@@ -251,7 +251,7 @@ class FleetService(FleetServiceServicer):
 
     async def _devices(self) -> list[pb.FleetDevice]:
         frame = self._frame
-        overview = await frame.store.ask(lambda store: store.fleet.overview(now_unix_s=frame.clock()))
+        overview = await frame.store.look(lambda store: store.fleet.overview(now_unix_s=frame.clock()))
         return fleet_view.devices(overview, frame.hub.connected(), frame.hub.refusals())
 
     async def _standing_changed(self) -> None:

@@ -6,6 +6,7 @@ Works with a writing and with a read-only session alike; changes nothing.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -310,25 +311,34 @@ def _attempt_row(trial: tables.Trial, attempt: tables.Attempt, result: tables.Re
 
 def _study_counts(session: Session, study_id: str = "") -> dict[str, tuple[int, int, int, int]]:
     """Counts trials, done, failed and reused ones of every study, or of one."""
-    query = (
+    # From an index alone; only trials that have a result are looked at one by one.
+    states = select(tables.Trial.study_id, tables.Trial.state, func.count()).group_by(
+        tables.Trial.study_id, tables.Trial.state
+    )
+    results = (
         select(
             tables.Trial.study_id,
-            func.count(),
-            func.sum(case((tables.Trial.state == "done", 1), else_=0)),
-            func.sum(case((and_(tables.Trial.state == "done", tables.Result.status != "ok"), 1), else_=0)),
+            func.sum(case((tables.Result.status != "ok", 1), else_=0)),
             func.sum(case((tables.Trial.reused, 1), else_=0)),
         )
-        .outerjoin(
+        .join(
             tables.Result,
             and_(tables.Result.attempt_id == tables.Trial.canonical_attempt_id, tables.Result.primary),
         )
+        .where(tables.Trial.state == "done")
         .group_by(tables.Trial.study_id)
     )
     if study_id:
-        query = query.where(tables.Trial.study_id == study_id)
-    return {
-        name: (total, done, failed, reused) for name, total, done, failed, reused in session.execute(query)
-    }
+        states = states.where(tables.Trial.study_id == study_id)
+        results = results.where(tables.Trial.study_id == study_id)
+    total: Counter[str] = Counter()
+    done: dict[str, int] = {}
+    for name, state, count in session.execute(states):
+        total[name] += count
+        if state == "done":
+            done[name] = count
+    ended = {name: (int(failed), int(reused)) for name, failed, reused in session.execute(results)}
+    return {name: (count, done.get(name, 0), *ended.get(name, (0, 0))) for name, count in total.items()}
 
 
 def _study_row(study: tables.Study, counts: tuple[int, int, int, int]) -> StudyRow:

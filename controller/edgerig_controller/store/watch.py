@@ -40,7 +40,8 @@ class Progress:
     running: tuple[Running, ...]
     # Mean of lease to result, of the study's own finished attempts; None before the first.
     finished_mean_s: float | None
-    # Sum over the trials that are still to run; None unless each has a prediction.
+    # Sum over the trials that are still to run; None unless each has a prediction, or where that is
+    # not asked for because some have finished.
     predicted_s: float | None
     device_names: tuple[str, ...]
     device_labels: tuple[str, ...]
@@ -71,14 +72,15 @@ def progress(session: Session, study_id: str) -> Progress:
         NotFoundError: there is no such study.
     """
     study = require(session, study_id)
+    finished_mean_s = _finished_mean_s(session, study_id)
     states = _states(session, study_id)
     return Progress(
         study=reads.find_study(session, study.digest),
         queued_count=states.get("queued", 0),
         leased_count=states.get("leased", 0),
         running=tuple(item for item in running(session) if item.study_id == study_id),
-        finished_mean_s=_finished_mean_s(session, study_id),
-        predicted_s=_predicted_s(session, study_id),
+        finished_mean_s=finished_mean_s,
+        predicted_s=_predicted_s(session, study_id) if finished_mean_s is None else None,
         device_names=tuple(study.device_names),
         device_labels=tuple(study.device_labels),
         units=of_study(session, study_id, study.units) if study.units > 1 else None,
@@ -118,20 +120,24 @@ def activity(session: Session) -> Activity:
 def running(session: Session) -> list[Running]:
     """Lists the attempts that devices said they run."""
     query = (
-        select(tables.Attempt, tables.Trial, tables.Cell.label)
+        select(
+            tables.Attempt.attempt_id,
+            tables.Attempt.device_id,
+            tables.Trial.study_id,
+            tables.Cell.label,
+            tables.Trial.seed,
+            tables.Trial.repeat,
+        )
         .join(tables.Trial, tables.Trial.trial_id == tables.Attempt.trial_id)
         .join(
             tables.Cell,
             (tables.Cell.study_id == tables.Trial.study_id)
             & (tables.Cell.cell_index == tables.Trial.cell_index),
         )
-        .where(tables.Attempt.state == "running")
+        .where(text(f"attempt.{OPEN_WORDS}"), tables.Attempt.state == "running")
         .order_by(tables.Attempt.device_id)
     )
-    return [
-        Running(attempt.attempt_id, attempt.device_id, trial.study_id, label, trial.seed, trial.repeat)
-        for attempt, trial, label in session.execute(query)
-    ]
+    return [Running(*row) for row in session.execute(query)]
 
 
 def _in_batches(session: Session, study_id: str) -> tuple[str, ...]:

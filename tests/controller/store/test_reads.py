@@ -91,11 +91,13 @@ def test_what_is_predicted_counts_only_where_all_of_it_is(repository: Repository
     known = [replace(cell, duration_s=Prediction(5.0, "measured")) for cell in prepared.cells]
     whole = create(repository, replace(prepared, cells=tuple(known)))
     assert repository.progress(whole).predicted_s == 20.0
-    finish(repository, take(repository))
-    assert repository.progress(whole).predicted_s == 15.0
     half = create(repository, replace(prepared, cells=(known[0], prepared.cells[1]), digest="d" * 64))
     assert repository.progress(half).predicted_s is None
     assert repository.progress(half).finished_mean_s is None
+    # What has been measured counts more: then nobody adds up predictions.
+    finish(repository, take(repository))
+    after = repository.progress(whole)
+    assert (after.predicted_s, after.finished_mean_s) == (None, 10.0)
 
 
 def test_devices_are_listed_with_their_facts_or_without(repository: Repository) -> None:
