@@ -32,4 +32,6 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),
+    # Nothing that agents send is compressed; without a way to swell there is no bomb.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
 ]

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
 from edgerig.joining import key_pem, new_key, signing_request
 from edgerig.v1 import agent_service_pb2 as agents
@@ -86,21 +89,29 @@ async def test_a_revoked_certificate_is_told_why_and_loses_its_stream(
     assert await stored(rig) == before
 
 
-async def test_a_certificate_that_ends_while_connected_is_refused(rig: Rig) -> None:
+async def test_a_certificate_that_ends_while_connected_is_refused(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     async with rig.agent(await rig.enrolled()) as stub:
         await stub.Sync(SYNC, timeout=PATIENCE_S)
+        before = await stored(rig)
         rig.clock.now += 91 * 86400
         code, details = await refusal(stub.Sync(SYNC, timeout=PATIENCE_S))
     assert code is grpc.StatusCode.PERMISSION_DENIED
     assert "has expired" in details
+    assert "has expired" in caplog.text
+    assert await stored(rig) == before
 
 
-async def test_a_certificate_of_our_ca_that_was_never_recorded_is_refused(rig: Rig) -> None:
+async def test_a_certificate_of_our_ca_that_was_never_recorded_is_refused(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     await rig.enrolled()
     before = await stored(rig)
     async with rig.agent(certified(rig.frame.authority)) as stub:
         _, details = await refusal(stub.Sync(SYNC, timeout=PATIENCE_S))
     assert "not known here" in details
+    assert "not known here" in caplog.text
     assert await stored(rig) == before
 
 
@@ -158,7 +169,8 @@ async def test_tokens_are_stored_as_hashes_only(rig: Rig) -> None:
     assert not any(token.encode() in path.read_bytes() for path in files)
 
 
-async def test_nobody_speaks_for_another_device(rig: Rig) -> None:
+async def test_nobody_speaks_for_another_device(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="edgerig_controller")
     mine, other = await rig.enrolled(), await rig.enrolled("orin", ("lab",))
     await rig.store_study(study())
     async with rig.agent(mine) as stub:
@@ -175,6 +187,7 @@ async def test_nobody_speaks_for_another_device(rig: Rig) -> None:
         )
         assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert "not of orin" in details
+        assert "not of orin" in caplog.text
         accepted = await stub.AcceptLease(
             agents.AcceptLeaseRequest(attempt_id=lease.attempt_id, epoch=lease.epoch), timeout=PATIENCE_S
         )
@@ -207,3 +220,64 @@ async def test_a_blob_that_no_attempt_of_the_device_needs_is_not_given(rig: Rig)
     async with rig.agent(pair) as stub:
         code, _ = await refusal(stub.GetChunk(agents.GetChunkRequest(sha256=blob), timeout=PATIENCE_S))
     assert code is grpc.StatusCode.PERMISSION_DENIED
+
+
+def names_in(certificate_pem: str) -> tuple[str, list[str]]:
+    """Returns the common name and the URIs of a certificate."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem.encode())
+    (common,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return str(common.value), names.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def request_for(rig: Rig, device_id: str) -> str:
+    """Makes a signing request that asks for the whole identity of a device."""
+    key = new_key()
+    uri = f"edgerig://{rig.frame.authority.fleet_id}/agent/{device_id}"
+    builder = x509.CertificateSigningRequestBuilder(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device_id)])
+    ).add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+async def test_a_signing_request_that_names_another_device_gets_the_name_of_the_token(rig: Rig) -> None:
+    token = await rig.add_device("orin")
+    async with rig.enroll() as stub:
+        reply = await stub.Enroll(
+            enrolling.EnrollRequest(
+                device_id="orin", token=token, certificate_request_pem=request_for(rig, "nano")
+            ),
+            timeout=PATIENCE_S,
+        )
+    uri = f"edgerig://{rig.frame.authority.fleet_id}/agent/orin"
+    assert names_in(reply.certificate_pem) == ("orin", [uri])
+
+
+async def test_a_renewal_that_names_another_device_gets_the_name_of_the_connection(rig: Rig) -> None:
+    rig.clock.now -= 60 * 86400
+    pair = await rig.enrolled("orin")
+    rig.clock.now += 60 * 86400
+    async with rig.agent(pair) as stub:
+        reply = await stub.RenewCertificate(
+            agents.RenewCertificateRequest(certificate_request_pem=request_for(rig, "nano")),
+            timeout=PATIENCE_S,
+        )
+    uri = f"edgerig://{rig.frame.authority.fleet_id}/agent/orin"
+    assert names_in(reply.certificate_pem) == ("orin", [uri])
+
+
+async def test_a_result_that_names_another_attempt_than_its_message_is_refused(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="edgerig_controller")
+    pair = await rig.enrolled()
+    await rig.store_study(study())
+    async with rig.agent(pair) as stub:
+        outcome = outcome_of(await take(stub))
+        await upload(stub, outcome)
+        before = await stored(rig)
+        outcome.request.result.attempt_id = "another"
+        code, details = await refusal(stub.CommitResult(outcome.request, timeout=PATIENCE_S))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details.splitlines()[0] in caplog.text
+    assert await stored(rig) == before

@@ -1,8 +1,13 @@
 """Messages that are too large, malformed, or name what they must not: refused, with nothing changed.
 
 No archive is read anywhere in edgerig, so there is no archive that could
-swell: what is unpacked has the size that was declared and checked before. The
-bounds that stand in its place are tested here.
+swell: what is unpacked has the size that was declared and checked before. What
+could swell all the same is a message that gRPC decompresses, and YAML by its
+aliases; both are refused. The other bounds are tested here.
+
+Each refusal has a reason and is in the controller's log, but for two that the
+transport makes before the controller hears of a call: a message that is too
+large and one that is compressed are answered with the reason and not logged.
 """
 
 from __future__ import annotations
@@ -16,11 +21,15 @@ import pytest
 
 from edgerig import documents
 from edgerig.channel import CHUNK_BYTES
+from edgerig.errors import UsageError
 from edgerig.v1 import agent_service_pb2 as agents
 from edgerig.v1 import control_service_pb2 as control
 from edgerig.v1 import fleet_service_pb2 as fleet
+from edgerig.v1.agent_service_pb2_grpc import AgentServiceStub
 from edgerig.v1.attempt_pb2 import ItemScore, Manifest
 from edgerig.v1.trial_pb2 import FileRef
+from edgerig_controller.fleet import inventory_file
+from edgerig_controller.fleet.identity import KeyPair
 from edgerig_controller.rpc import checks
 from tests.controller.rpc.rig import PATIENCE_S, Rig, committed, deliver, outcome_of, sha256_of, take
 from tests.controller.store.building import result_of, study
@@ -57,35 +66,50 @@ PATHS = [
 ]
 
 
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the controller logs, down to the refusals of what is merely wrong."""
+    caplog.set_level("INFO", logger="edgerig_controller")
+    return caplog
+
+
 @pytest.mark.parametrize("path", PATHS)
-async def test_artifact_names_that_leave_their_folder(rig: Rig, path: str) -> None:
+async def test_artifact_names_that_leave_their_folder(
+    rig: Rig, path: str, log: pytest.LogCaptureFixture
+) -> None:
     async with rig.agent(await rig.enrolled()) as stub:
         lease = await leased(rig, stub)
         before = await stored(rig)
         manifest = Manifest(
             attempt_id=lease.attempt_id, files=[FileRef(path=path, sha256="a" * 64, size_bytes=1)]
         )
-        code, _ = await refusal(stub.CommitResult(request_of(lease, manifest), timeout=PATIENCE_S))
+        code, details = await refusal(stub.CommitResult(request_of(lease, manifest), timeout=PATIENCE_S))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "path" in details
+    assert details.splitlines()[0] in log.text
     assert await stored(rig) == before
 
 
 @pytest.mark.parametrize(
     "name", ["../../x", "/etc/passwd", "A" * 64, "a" * 63, "", "a" * 63 + "/", "..%2f" + "a" * 59]
 )
-async def test_blob_names_that_are_no_hashes(rig: Rig, name: str) -> None:
+async def test_blob_names_that_are_no_hashes(rig: Rig, name: str, log: pytest.LogCaptureFixture) -> None:
     async with rig.agent(await rig.enrolled()) as stub:
         lease = await leased(rig, stub)
         before = await stored(rig)
         put = agents.PutChunkRequest(attempt_id=lease.attempt_id, sha256=name, size_bytes=1, data=b"x")
-        code, _ = await refusal(stub.PutChunk(put, timeout=PATIENCE_S))
-        assert code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
-        code, _ = await refusal(stub.GetChunk(agents.GetChunkRequest(sha256=name), timeout=PATIENCE_S))
-        assert code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+        for call in (
+            stub.PutChunk(put, timeout=PATIENCE_S),
+            stub.GetChunk(agents.GetChunkRequest(sha256=name), timeout=PATIENCE_S),
+        ):
+            code, details = await refusal(call)
+            assert code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+            assert "sha256" in details
+            assert details.splitlines()[0] in log.text
     assert await stored(rig) == before
 
 
-async def test_attempt_ids_that_are_paths(rig: Rig) -> None:
+async def test_attempt_ids_that_are_paths(rig: Rig, log: pytest.LogCaptureFixture) -> None:
     async with rig.agent(await rig.enrolled()) as stub:
         before = await stored(rig)
         for call, request in (
@@ -96,6 +120,7 @@ async def test_attempt_ids_that_are_paths(rig: Rig) -> None:
             code, details = await refusal(call(request, timeout=PATIENCE_S))
             assert code is grpc.StatusCode.INVALID_ARGUMENT
             assert "is not an id" in details
+            assert details.splitlines()[0] in log.text
     assert await stored(rig) == before
 
 
@@ -110,13 +135,47 @@ async def test_a_study_id_that_is_a_path_removes_nothing(rig: Rig) -> None:
     assert await stored(rig) == before
 
 
+def unlimited(rig: Rig, pair: KeyPair, compression: grpc.Compression | None = None) -> grpc.aio.Channel:
+    """Opens a channel of a client that keeps to no limits of its own."""
+    credentials = grpc.ssl_channel_credentials(rig.frame.authority.ca_pem, pair.key_pem, pair.certificate_pem)
+    return grpc.aio.secure_channel(
+        f"127.0.0.1:{rig.listeners.agents_port}",
+        credentials,
+        options=[("grpc.max_send_message_length", -1)],
+        compression=compression,
+    )
+
+
 async def test_a_message_over_the_limit_is_refused_by_the_transport(rig: Rig) -> None:
-    async with rig.agent(await rig.enrolled()) as stub:
-        before = await stored(rig)
+    pair = await rig.enrolled()
+    before = await stored(rig)
+    async with unlimited(rig, pair) as channel:
         request = agents.SyncRequest(no_work_reason="x" * 2_000_000)
-        code, _ = await refusal(stub.Sync(request, timeout=PATIENCE_S))
+        code, details = await refusal(AgentServiceStub(channel).Sync(request, timeout=PATIENCE_S))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    # The controller's words and not the client's, which would be about sending.
+    assert "Received message larger than max" in details
     assert await stored(rig) == before
+
+
+@pytest.mark.parametrize("method", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+async def test_a_message_that_would_swell_is_not_decompressed(rig: Rig, method: grpc.Compression) -> None:
+    pair = await rig.enrolled()
+    before = await stored(rig)
+    async with unlimited(rig, pair, method) as channel:
+        # A few kilobytes on the wire.
+        request = agents.SyncRequest(no_work_reason="x" * 5_000_000)
+        code, details = await refusal(AgentServiceStub(channel).Sync(request, timeout=PATIENCE_S))
+    assert code is grpc.StatusCode.UNIMPLEMENTED
+    assert "ompress" in details
+    assert await stored(rig) == before
+
+
+def test_an_inventory_whose_aliases_would_swell_is_refused() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    with pytest.raises(UsageError, match="alias"):
+        inventory_file.parse("\n".join(lines), "inventory.yaml")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +275,9 @@ class _Offer:
         self.lease, self.trial = lease, lease.trial
 
 
-async def test_bytes_that_are_no_message_are_refused_and_the_server_lives_on(rig: Rig) -> None:
+async def test_bytes_that_are_no_message_are_refused_and_the_server_lives_on(
+    rig: Rig, log: pytest.LogCaptureFixture
+) -> None:
     pair = await rig.enrolled()
     before = await stored(rig)
     async with rig.channel(rig.listeners.agents_port, pair) as channel:
@@ -224,14 +285,39 @@ async def test_bytes_that_are_no_message_are_refused_and_the_server_lives_on(rig
             call = channel.unary_unary(
                 f"/edgerig.v1.AgentService/{method}", request_serializer=bytes, response_deserializer=bytes
             )
-            code, _ = await refusal(call(b"\xff\xff\xff\xff" + method.encode(), timeout=PATIENCE_S))
-            assert code is not grpc.StatusCode.OK
+            log.clear()
+            code, details = await refusal(call(b"\xff\xff\xff\xff" + method.encode(), timeout=PATIENCE_S))
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert "cannot be read" in details
+            assert f"{method}: INVALID_ARGUMENT: {details}" in log.text
+            assert "Traceback" not in log.text
         unknown = channel.unary_unary("/edgerig.v1.AgentService/Nothing")
         code, _ = await refusal(unknown(b"", timeout=PATIENCE_S))
         assert code is grpc.StatusCode.UNIMPLEMENTED
     assert await stored(rig) == before
     async with rig.agent(pair) as stub:
         await stub.Sync(agents.SyncRequest(request_id="r"), timeout=PATIENCE_S)
+
+
+async def test_bytes_in_a_stream_that_are_no_message_end_it_with_the_reason(
+    rig: Rig, log: pytest.LogCaptureFixture
+) -> None:
+    pair = await rig.enrolled()
+    hello = agents.SessionRequest(hello=agents.Hello(protocol_major=1)).SerializeToString()
+    for honest in ((), (hello,)):
+        async with rig.channel(rig.listeners.agents_port, pair) as channel:
+            session = channel.stream_stream(
+                "/edgerig.v1.AgentService/Session", request_serializer=bytes, response_deserializer=bytes
+            )(timeout=PATIENCE_S)
+            for message in (*honest, b"\xff\xff\xff\xff"):
+                await session.write(message)
+            with pytest.raises(grpc.aio.AioRpcError, match="cannot be read"):
+                # A welcome where there was a greeting, then the end.
+                while await session.read() is not grpc.aio.EOF:
+                    pass
+            assert await session.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert log.text.count("Session: INVALID_ARGUMENT: The message cannot be read") == 2
+    assert "incident" not in log.text
 
 
 async def test_the_control_services_are_not_on_the_listener_for_agents(rig: Rig) -> None:

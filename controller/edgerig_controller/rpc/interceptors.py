@@ -10,10 +10,12 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from edgerig.errors import (
     BugError,
@@ -59,6 +61,16 @@ class Denied(Exception):  # noqa: N818 - it is an answer, not an accident
         # Who was refused, where that is known.
         self.who = who
         self.role = role
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands where a request would: its bytes are no message of the method's type."""
+
+    reason: str
+
+    def error(self) -> ProtocolError:
+        return ProtocolError(f"The message cannot be read: {self.reason}.")
 
 
 class Activity(Protocol):
@@ -117,7 +129,7 @@ class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
             return None
         method = str(handler_call_details.method)
         codecs = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": _reader(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
@@ -126,11 +138,13 @@ class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
         if handler.unary_stream is not None:
             wrapped = self._stream(handler.unary_stream, method)
             return grpc.unary_stream_rpc_method_handler(wrapped, **codecs)
-        wrapped = self._stream(handler.stream_stream, method)
+        wrapped = self._stream(_readable(handler.stream_stream), method)
         return grpc.stream_stream_rpc_method_handler(wrapped, **codecs)
 
     def _unary(self, method: Callable[..., Awaitable[Any]], name: str) -> Any:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            if isinstance(request, Unreadable):
+                await _answer(request.error(), name, context)
             with self._counted():
                 try:
                     await self._admit(name, request, context)
@@ -143,6 +157,8 @@ class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
 
     def _stream(self, method: Callable[..., AsyncIterator[Any]], name: str) -> Any:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            if isinstance(request, Unreadable):
+                await _answer(request.error(), name, context)
             with self._counted():
                 try:
                     await self._admit(name, request, context)
@@ -172,6 +188,30 @@ class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
             yield
         finally:
             self._activity.leave()
+
+
+def _reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Makes bytes that are no message an answer; gRPC would write a trace of calls for each of them."""
+
+    def read_or_say_why(data: bytes) -> Any:
+        try:
+            return read(data)
+        except DecodeError as error:
+            return Unreadable(str(error))
+
+    return read_or_say_why
+
+
+def _readable(method: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    """Wraps a method of a stream, so that a message of it that cannot be read ends it with the reason."""
+
+    async def checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            if isinstance(request, Unreadable):
+                raise request.error()
+            yield request
+
+    return lambda requests, context: method(checked(requests), context)
 
 
 async def _answer(error: Exception, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> None:
