@@ -40,6 +40,7 @@ _PLACE = _object(
         "task": _TEXT,
         "device": _TEXT,
         "estimate": {"type": "number"},
+        "micro": _NUMBER,
         "interval_95": _INTERVAL,
         "p_bh": _NUMBER,
         "n_users": _COUNT,

@@ -8,7 +8,7 @@ is in `hypotheses` and `claims`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ def measured(records: StudyRecords, weights: Weights | None, what: str, **facts:
     contrasts = contrasts_of([task.table for task in records.tasks], weights)
     if len(contrasts) < len(records.tasks):
         return absent(f"{NOTHING_COMMON}: {what}")
+    checks = {
+        task.table.task: asdict(check) for task in records.tasks if (check := task.table.mcnemar(weights))
+    }
+    facts |= {"mcnemar": checks} if checks else {}
     return Finding(effect_of(contrasts), facts=facts, cells=frozenset(weights))
 
 

@@ -45,6 +45,8 @@ class Place:
     task: str
     device: str
     estimate: float
+    # With items instead of users weighed equally.
+    micro: float | None
     interval_95: Interval | None
     p_bh: float | None
     n_users: int
@@ -313,6 +315,7 @@ def _places(contrasts: Sequence[Contrast]) -> tuple[Place, ...]:
             task=entry.task,
             device=entry.device,
             estimate=entry.estimate,
+            micro=entry.micro,
             interval_95=entry.interval(LEVEL),
             p_bh=None if p is None else next(adjusted),
             n_users=entry.n_users,

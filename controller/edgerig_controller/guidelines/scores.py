@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
 
 from edgerig_controller.guidelines.estimate import spread_of_mean, t_quantile
 
@@ -57,6 +58,8 @@ class UserMeans:
     means: Floats
     n_items: int
     note: str
+    # The same with items instead of users weighed equally.
+    micro: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Contrast:
     # What was contrasted, by configuration, and on which device where that matters.
     weights: Mapping[str, float] = field(default_factory=dict)
     device: str = ""
+    # The estimate with items instead of users weighed equally, in `unit`; None where it has no items.
+    micro: float | None = None
 
     def interval(self, level: float) -> tuple[float, float] | None:
         """Returns estimate ± t(df) SE, or None where there is no standard error."""
@@ -87,6 +92,16 @@ class Contrast:
             return None
         half = t_quantile(level, self.df) * self.se
         return self.estimate - half, self.estimate + half
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """How many items the claim's side alone answers (`won`) and the other alone (`lost`), under one seed."""
+
+    seed: int
+    won: int
+    lost: int
+    p: float
 
 
 @dataclass(frozen=True)
@@ -199,7 +214,29 @@ class ScoreTable:
         lost_items, lost_seeds = int((~complete).sum()), int((~alive).sum())
         notes = [f"{lost_items} items left out that some seed lacks"] if lost_items else []
         notes += [f"{lost_seeds} seeds left out that some configuration lacks"] if lost_seeds else []
-        return UserMeans(means, int(complete.sum()), "; ".join(notes))
+        return UserMeans(means, int(complete.sum()), "; ".join(notes), float(difference[complete].mean()))
+
+    def mcnemar(self, weights: Mapping[str, float]) -> McNemar | None:
+        """Counts the items that one side alone answers, by the first seed that both have.
+
+        None unless the contrast is of one pair and every score is 0 or 1. Exact two-sided p
+        (McNemar 1947): a check beside the interval, for items of one user are not independent.
+        """
+        if sorted(weights.values()) != [-1.0, 1.0]:
+            return None
+        names = sorted(weights, key=lambda name: weights[name])
+        minus, plus = (self.scores[self.configs.index(name)] for name in names)
+        for at, seed in enumerate(self.seeds):
+            both = np.isfinite(plus[:, at]) & np.isfinite(minus[:, at])
+            a, b = plus[both, at], minus[both, at]
+            if not len(a):
+                continue
+            if not bool(np.isin(np.r_[a, b], (0.0, 1.0)).all()):
+                return None
+            won, lost = int((a > b).sum()), int((a < b).sum())
+            p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+            return McNemar(seed, won, lost, p)
+        return None
 
     def contrast(self, weights: Mapping[str, float], *, scale: float = POINTS) -> Contrast | None:
         """Estimates a weighted sum of qualities, in points of a hundred unless scaled otherwise.
@@ -233,6 +270,7 @@ def contrast_of_means(task: str, found: UserMeans, *, scale: float = POINTS) -> 
         n_seeds=seeds,
         components=_components(means) if spread.variance is not None else None,
         note=note,
+        micro=None if found.micro is None else found.micro * scale,
     )
 
 

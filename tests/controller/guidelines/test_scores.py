@@ -142,3 +142,34 @@ def test_the_average_of_two_pairs_is_the_mean_of_their_contrasts() -> None:
     both, apart = table.contrast(average(pairs)), [table.contrast(pair) for pair in pairs]
     assert both is not None
     assert both.estimate == pytest.approx(sum(c.estimate for c in apart if c is not None) / 2)
+
+
+def paired(plus: list[float], minus: list[float]) -> ScoreTable:
+    """Two configurations on items of one user each, under one seed."""
+    scores = np.array([[[value] for value in plus], [[value] for value in minus]])
+    return ScoreTable("t", ("a", "b"), (7,), np.arange(len(plus)), scores)
+
+
+def test_mcnemar_counts_the_items_that_one_side_alone_answers() -> None:
+    found = paired([1, 1, 1, 0, 0, 1, 1, 1], [0, 0, 1, 1, 0, 0, 0, 0]).mcnemar({"b": -1.0, "a": 1.0})
+    assert found is not None and (found.seed, found.won, found.lost) == (7, 5, 1)
+    # Exact two-sided binomial: 2 (C(6,0) + C(6,1)) / 2^6.
+    assert found.p == pytest.approx(2 * 7 / 64)
+    same = paired([1, 0], [1, 0]).mcnemar({"a": 1.0, "b": -1.0})
+    assert same is not None and same.p == 1.0
+
+
+def test_mcnemar_is_for_one_pair_of_right_or_wrong_only() -> None:
+    assert paired([0.5, 1], [1, 0]).mcnemar({"a": 1.0, "b": -1.0}) is None
+    assert paired([1, 0], [0, 1]).mcnemar({"a": 0.5, "b": -0.5}) is None
+    empty = paired([1.0, float("nan")], [float("nan"), 1.0])
+    assert empty.mcnemar({"a": 1.0, "b": -1.0}) is None
+
+
+def test_the_micro_figure_weighs_items_equally() -> None:
+    # One user with three items where the first side wins, one user with one item where it loses.
+    users = np.array([0, 0, 0, 1])
+    scores = np.array([[[1.0], [1.0], [1.0], [0.0]], [[0.0], [0.0], [0.0], [1.0]]])
+    found = ScoreTable("t", ("a", "b"), (1,), users, scores).contrast({"a": 1.0, "b": -1.0})
+    assert found is not None
+    assert found.estimate == pytest.approx(0.0) and found.micro == pytest.approx(50.0)

@@ -17,7 +17,27 @@ def sentences(found: Guideline) -> tuple[str, ...]:
     if found.estimate is None:
         return ()
     said = [text for name, words in _WORDS.items() if name in found.facts and (text := words(found.facts))]
-    return (*said, *_places(found))
+    return (*said, *_micro(found), *_places(found))
+
+
+def _micro(found: Guideline) -> list[str]:
+    """Says what weighing items instead of users equally would give, where it gives something else."""
+    known = [place.micro for place in found.places if place.micro is not None]
+    if not known or len(known) < len(found.places) or found.estimate is None:
+        return []
+    plain = sum(place.estimate for place in found.places) / len(found.places)
+    micro = sum(known) / len(known)
+    if abs(micro - plain) < found.delta / 10:
+        return []
+    return [f"with items instead of users weighed equally: {micro:+.3g} {found.unit}".replace("-", "−")]
+
+
+def _mcnemar(facts: Mapping[str, Any]) -> str:
+    said = [
+        f"{check['won']} to {check['lost']} on {task} (p = {check['p']:.2g})"
+        for task, check in facts["mcnemar"].items()
+    ]
+    return f"items that one side alone answers (first seed, exact McNemar): {', '.join(said)}"
 
 
 def _places(found: Guideline) -> list[str]:
@@ -134,6 +154,7 @@ def _left_out(facts: Mapping[str, Any]) -> str:
 
 
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "mcnemar": _mcnemar,
     "chosen": _chosen,
     "cold": lambda facts: f"users with little history: {facts['cold']}",
     "vertex": _vertex,
