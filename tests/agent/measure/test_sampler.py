@@ -13,6 +13,7 @@ import pytest
 
 import edgerig_agent
 from edgerig_agent.measure.sampler import Lateness, Schedule
+from edgerig_agent.measure.sources import power_sources
 from edgerig_agent.measure.trace import read_trace, read_traces
 from edgerig_agent.probes import jetson
 from edgerig_agent.probes.base import UNREAD, places
@@ -220,3 +221,28 @@ def test_a_sampler_that_is_told_to_stop_writes_what_it_has_read(tmp_path: Path) 
     (ina,) = [trace for trace in read_traces(folder) if trace.name == "ina3221"]
     # One reading before the first tick and one after the last.
     assert len(ina.times_ns) == summary["tick_count"] + 2
+
+
+def test_a_sampler_that_was_held_up_leaves_a_gap_that_counts_for_nothing(tmp_path: Path) -> None:
+    """Stopped for 0.4 s: the gap is in the trace, in the lateness, and in no joule."""
+    root = tmp_path / "root"
+    sysfs_tree.ina3221_hwmon(root, "1-0040", [("VDD_IN", 5000, 1200)])
+    folder = tmp_path / "attempt"
+    folder.mkdir()
+    process = start(folder, root)
+    path = folder / "trace/ina3221.trace"
+    wait_for_records(path, 10)
+    process.send_signal(signal.SIGSTOP)
+    select.select([], [], [], 0.4)
+    process.send_signal(signal.SIGCONT)
+    wait_for_records(path, len(read_trace(path).times_ns) + 17)
+    stop(process)
+    trace = read_trace(path)
+    gap_s = max(later - earlier for earlier, later in pairwise(trace.times_ns)) * 1e-9
+    (source,) = [one for one in power_sources([trace]) if one.is_total]
+    whole = source.integrate([(trace.times_ns[0], trace.times_ns[-1])])
+    assert gap_s >= 0.39
+    assert whole.duration_s - whole.covered_s >= gap_s - 1e-6
+    assert whole.energy_j == pytest.approx(6.0 * whole.covered_s, rel=1e-6)
+    # It was asleep when it was stopped, so that one tick began late by most of the time.
+    assert json.loads((folder / "sampler.json").read_text())["late_max_ns"] >= 300_000_000
