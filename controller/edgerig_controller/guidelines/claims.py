@@ -216,15 +216,7 @@ def of_study(entry: Mapping[str, Any], *, draws: int = DRAWS) -> Claim:
         entry = {**entry, "better": entry["than"], "than": entry["better"]}
     sides, larger = (entry["better"], entry["than"]), direction == "larger"
     subject = words.comparison(*sides, metric, larger=larger)
-    if metric == "rmse":
-        measure, unit, delta = _rmse_measure(entry, draws), "rating", margin or SESOI_RMSE
-    elif metric in SESOI_POINTS:
-        measure = hypotheses.difference(entry["better"], entry["than"], subject)
-        unit, delta = POINTS, margin or SESOI_POINTS[metric]
-    else:
-        usual = SESOI_MEMORY_RATIO if metric.endswith("_bytes") else SESOI_RATIO
-        delta = math.log1p(margin / 100) if margin else usual
-        measure, unit = _ratio_measure(entry, metric, sign), LOG_RATIO
+    measure, unit, delta = _measured(entry, metric, margin, subject, sign, draws)
     return Claim(
         claim_id=str(entry["id"]),
         source="study file",
@@ -237,6 +229,20 @@ def of_study(entry: Mapping[str, Any], *, draws: int = DRAWS) -> Claim:
         sign=sign if unit == LOG_RATIO else 1.0,
         asked=asked,
     )
+
+
+def _measured(
+    entry: Mapping[str, Any], metric: str, margin: float, subject: str, sign: float, draws: int
+) -> tuple[Measure, str, float]:
+    """Returns how a claim's metric is measured, in which unit, and the smallest effect of interest in it."""
+    if metric == "rmse":
+        return _rmse_measure(entry, draws), "rating", margin or SESOI_RMSE
+    if metric in SESOI_POINTS:
+        measure = hypotheses.difference(entry["better"], entry["than"], subject)
+        return measure, POINTS, margin or SESOI_POINTS[metric]
+    usual = SESOI_MEMORY_RATIO if metric.endswith("_bytes") else SESOI_RATIO
+    delta = math.log1p(margin / 100) if margin else usual
+    return _ratio_measure(entry, metric, sign), LOG_RATIO, delta
 
 
 def _opposite(better: Selector, than: Selector, metric: str, *, larger: bool) -> str:
