@@ -11,6 +11,8 @@ from typing import Any
 
 from edgerig_workload.compress.catalog import COMPRESS_FIRST, DISTILLED, TUNE_FIRST
 from edgerig_workload.compress.catalog import COMPRESSIONS as COMPRESSIONS
+from edgerig_workload.engines.catalog import ENGINES as ENGINES
+from edgerig_workload.engines.catalog import FROM_FILES, KV_CACHES
 from edgerig_workload.learn.catalog import EXCLUSIONS as _LEARNING
 from edgerig_workload.learn.catalog import METHODS as METHODS
 from edgerig_workload.learn.catalog import PER_USER, both
@@ -19,10 +21,6 @@ from edgerig_workload.tasks.catalog import METRICS, TASKS
 
 SCHEMA = 1
 
-ENGINES: dict[str, dict[str, Any]] = {
-    "transformers": {"summary": "PyTorch through transformers, prefill and decode with a key-value cache"},
-}
-
 # Weights that are packed, or whose zeros are meant to stay.
 _FROZEN_BASES = [kind for kind, entry in COMPRESSIONS.items() if not entry["trainable_base"]]
 
@@ -30,9 +28,27 @@ _FROZEN_BASES = [kind for kind, entry in COMPRESSIONS.items() if not entry["trai
 _FIRST = {"compression.order": COMPRESS_FIRST}
 _UNTUNED = [kind for kind, entry in METHODS.items() if not entry["trains"] or not entry["needs_model"]]
 
+# Methods and compressions whose work is in the weights that the worker holds.
+_IN_WORKER = [kind for kind, entry in METHODS.items() if entry["trains"]]
+_PACKING = [kind for kind in COMPRESSIONS if kind != "none"]
+_OWN_CACHES = [kind for kind in KV_CACHES if kind != "dynamic"]
+
 # Combinations that cannot run; each with its reason.
 EXCLUSIONS: list[dict[str, Any]] = [
     *_LEARNING,
+    {
+        "when": {"engine.kind": FROM_FILES, "method.kind": _IN_WORKER},
+        "reason": "this engine loads the model's files itself and would not have what was learnt: "
+        "use method none or rag",
+    },
+    {
+        "when": {"engine.kind": FROM_FILES, "compression.kind": _PACKING},
+        "reason": "this engine loads the model's files itself, in formats of its own: use compression none",
+    },
+    {
+        "when": {"engine.kind": FROM_FILES, "kv_cache": _OWN_CACHES},
+        "reason": "this engine keeps keys and values its own way: set it in its command",
+    },
     {
         "when": {"method.kind": _UNTUNED, "compression.order": TUNE_FIRST},
         "reason": f"this method changes no weights, so that both orders are one: use order {COMPRESS_FIRST}",
@@ -89,6 +105,7 @@ def document() -> dict[str, Any]:
         "methods": METHODS,
         "compressions": COMPRESSIONS,
         "engines": ENGINES,
+        "kv_caches": KV_CACHES,
         "tasks": TASKS,
         "metrics": METRICS,
         "memory": MEMORY,

@@ -11,9 +11,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from edgerig_workload.engines import Engine
+from edgerig_workload.engines.in_process import InProcess
 from edgerig_workload.events import Events, bounded
 from edgerig_workload.faults import WorkerFault
-from edgerig_workload.infer.generate import generate, stop_rule
+from edgerig_workload.infer.generate import stop_rule
 from edgerig_workload.learn.context import Context, Learned, Prompt, Questions, Worder
 from edgerig_workload.models import Loaded
 from edgerig_workload.tasks.items import Item
@@ -41,8 +43,8 @@ class Scored:
         return sum(item["score"] for item in self.items) / len(self.items)
 
 
-def evaluate(context: Context, learned: Learned) -> None:
-    """Score all items as a phase of the attempt and report them.
+def evaluate(context: Context, learned: Learned, engine: Engine | None = None) -> None:
+    """Score all items as a phase of the attempt and report them; the loaded model answers by default.
 
     Raises:
         WorkerFault: of class precondition, where an answer leaves no room for a prompt.
@@ -50,7 +52,7 @@ def evaluate(context: Context, learned: Learned) -> None:
     with context.marks.phase("evaluate"):
         with context.marks.phase("retrieve") if learned.retrieves else nullcontext():
             prompts = _prompts(context, learned.word)
-        scored = _scored(context, prompts, learned.switch)
+        scored = _scored(context, prompts, engine or InProcess(context.loaded), learned.switch)
     report(context.events, scored)
 
 
@@ -60,7 +62,7 @@ def score(context: Context, word: Worder) -> Scored:
     Raises:
         WorkerFault: of class precondition, where an answer leaves no room for a prompt.
     """
-    return _scored(context, _prompts(context, word))
+    return _scored(context, _prompts(context, word), InProcess(context.loaded))
 
 
 def report(events: Events, scored: Scored, point: int = 0) -> None:
@@ -93,7 +95,10 @@ def _most_tokens(loaded: Loaded, questions: Questions) -> int:
 
 
 def _scored(
-    context: Context, prompts: Sequence[Prompt], switch: Callable[[str], None] | None = None
+    context: Context,
+    prompts: Sequence[Prompt],
+    engine: Engine,
+    switch: Callable[[str], None] | None = None,
 ) -> Scored:
     questions, loaded = context.questions, context.loaded
     assert questions is not None
@@ -103,7 +108,8 @@ def _scored(
     stop = stop_rule(loaded)
     outputs: dict[int, str] = {}
     for places in _turns(questions, order, [len(prompt) for prompt in ids], switch):
-        rows = generate(loaded, [ids[place] for place in places], questions.spec.answer_tokens, stop.ends)
+        texts = [prompts[place].text for place in places]
+        rows = engine.answer(texts, questions.spec.answer_tokens, stop.ends)
         for place, row in zip(places, rows, strict=True):
             outputs[place] = read_answer(questions.spec, loaded.decode(row))
     items = [

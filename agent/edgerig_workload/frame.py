@@ -17,6 +17,8 @@ from typing import Any
 
 from edgerig_workload.catalog import COMPRESSIONS, METHODS
 from edgerig_workload.compress.catalog import TUNE_FIRST
+from edgerig_workload.engines import MODULES as ENGINE_MODULES
+from edgerig_workload.engines.catalog import FROM_FILES
 from edgerig_workload.events import Events
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.limits import limit_memory
@@ -36,6 +38,8 @@ class Folders:
     out: Path
     encoder: Path | None = None
     teacher: Path | None = None
+    # What the device allows to be started as the trial's server.
+    program: Path | None = None
 
 
 @dataclass
@@ -72,7 +76,10 @@ class Attempt:
                 import_module(name)
             # Only now: these modules import torch at their top.
             from edgerig_workload import models
-        self._run_model(models, rules)
+        if self.trial.engine.kind in FROM_FILES:
+            self._run_from_files(models, rules)
+        else:
+            self._run_model(models, rules)
 
     def report_facts(self) -> None:
         """Emit what is known of this worker so far; the last report is the complete one."""
@@ -110,11 +117,11 @@ class Attempt:
             "threads": torch.get_num_threads(),
         }
         self._idle("idle_pre", rules)
-        if self.folders.model is None:
-            raise WorkerFault("bad_model", "no model folder was given")
+        folder = self._model_folder()
         questions = self._questions()
+        self._prepare_pages(folder)
         with self.marks.phase("load"):
-            loaded = models.load(self.folders.model, trial.dtype, device)
+            loaded = models.load(folder, trial.dtype, device)
         if questions is not None:
             questions = questions.for_model(encoder_decoder=loaded.encoder_decoder)
         tuned = None
@@ -128,6 +135,52 @@ class Attempt:
         self._idle("idle_resident", rules)
         self._work(compressed.loaded, questions, rules, tuned)
         self._idle("idle_post", rules)
+
+    def _run_from_files(self, models: Any, rules: Rules) -> None:
+        """Goes through the phases of an engine that loads the model's files itself."""
+        from edgerig_workload.engines import Setup
+
+        trial = self.trial
+        if METHODS[trial.method.kind]["trains"] or trial.compression.kind != "none":
+            raise WorkerFault(
+                "precondition",
+                f"engine {trial.engine.name} loads the model's files itself: use method none or rag, and "
+                "compression none",
+            )
+        models.runtime(trial.threads)
+        self.facts |= {**_versions(), "device": self._limited(f"as {trial.engine.name} decides")}
+        self._idle("idle_pre", rules)
+        folder = self._model_folder()
+        text = models.reader(folder)
+        questions = self._questions()
+        if questions is not None:
+            questions = questions.for_model(encoder_decoder=text.encoder_decoder)
+        module = import_module(ENGINE_MODULES[trial.engine.kind])
+        module.watch(self.marks)
+        self._prepare_pages(folder)
+        with self.marks.phase("load"):
+            engine = module.open_engine(Setup(trial, folder, self.folders.out, self.folders.program, text))
+        try:
+            self._idle("idle_resident", rules)
+            learned = self._learn(text, questions)
+            self._infer(text, questions, rules, learned, engine)
+            self._idle("idle_post", rules)
+        finally:
+            engine.close()
+
+    def _model_folder(self) -> Path:
+        if self.folders.model is None:
+            raise WorkerFault("bad_model", "no model folder was given")
+        return self.folders.model
+
+    def _prepare_pages(self, folder: Path) -> None:
+        """Brings about what the trial asks for of the model's files in memory, and notes what is there."""
+        from edgerig_workload.infer.page_cache import bring_about
+
+        state = self.trial.inference.page_cache
+        share = bring_about(state, folder)
+        self.facts |= {"page_cache": state} if state else {}
+        self.facts |= {} if share is None else {"page_cache_share": share}
 
     def _refuse_order(self, loaded: Any) -> None:
         """Stops what cannot be tuned before it is compressed, before time goes into the tuning."""
@@ -188,19 +241,26 @@ class Attempt:
         return learned
 
     def _work(self, loaded: Any, questions: Any, rules: Rules, tuned: Any) -> None:
-        from edgerig_workload.evaluate import evaluate
-        from edgerig_workload.infer import profile
+        from edgerig_workload.engines.in_process import InProcess
 
         learned = self._learn(loaded, questions) if tuned is None else tuned
         # Inference is measured as on a device that only infers.
         release()
+        engine = InProcess(loaded, self.trial.inference.kv_cache)
+        self._infer(loaded, questions, rules, learned, engine)
+
+    def _infer(self, loaded: Any, questions: Any, rules: Rules, learned: Any, engine: Any) -> None:
+        from edgerig_workload.evaluate import evaluate
+        from edgerig_workload.infer import profile
+
         if self.trial.inference.requests:
-            prepared = profile.prepare(loaded, self.trial.inference)
+            prepared = profile.prepare(loaded, self.trial.inference, engine)
             with self.marks.phase("warmup"):
                 self.facts |= profile.warm_up(prepared, rules)
             self.facts |= profile.measure(prepared, rules, self.marks, self.events)
         if questions is not None:
-            evaluate(self._context(loaded, questions), learned)
+            evaluate(self._context(loaded, questions), learned, engine)
+        self.facts |= engine.facts()
 
     def _questions(self) -> Any:
         from edgerig_workload.learn.context import Questions

@@ -29,7 +29,14 @@ def main(argv: Sequence[str] | None = None, *, began_mono_ns: int | None = None)
     return run(
         arguments.trial,
         Pipe(arguments.event_fd),
-        Folders(arguments.model, arguments.data, arguments.out, arguments.encoder, arguments.teacher),
+        Folders(
+            arguments.model,
+            arguments.data,
+            arguments.out,
+            encoder=arguments.encoder,
+            teacher=arguments.teacher,
+            program=arguments.server_program,
+        ),
         began,
         arguments.meter_fd,
     )
@@ -83,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     run_parser.add_argument("--encoder", type=Path, help="folder of the sentence encoder that retrieves")
     run_parser.add_argument(
         "--teacher", type=Path, help="folder of the model that a distillation learns from"
+    )
+    run_parser.add_argument(
+        "--server-program", type=Path, help="program that the device allows to be started as the server"
     )
     run_parser.add_argument("--meter-fd", type=int, help="open descriptor of the live energy meter")
     run_parser.add_argument("--out", type=Path, required=True, help="folder for what the method produces")

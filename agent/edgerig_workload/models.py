@@ -119,6 +119,28 @@ def load(folder: Path, dtype: str, device: torch.device) -> Loaded:
     )
 
 
+def reader(folder: Path) -> Loaded:
+    """Load only what reads and writes text for a model that another process runs; `model` is None.
+
+    Raises:
+        WorkerFault: of class bad_model; the message says what the folder lacks.
+    """
+    config, tokenizer = read_config(folder), read_tokenizer(folder)
+    return Loaded(
+        model=None,
+        tokenizer=tokenizer,
+        device=torch.device("cpu"),
+        dtype="",
+        max_tokens=_max_tokens(config, tokenizer),
+        pad_id=_pad_id(tokenizer),
+        stop_ids=frozenset({tokenizer.eos_token_id} - {None}),
+        encoder_decoder=bool(getattr(config, "is_encoder_decoder", False)),
+        parameter_count=0,
+        weights_bytes=0,
+        hidden=0,
+    )
+
+
 def read_config(folder: Path) -> Any:
     """Read the configuration of a model folder and refuse what is never loaded here.
 

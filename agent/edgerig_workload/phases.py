@@ -126,6 +126,15 @@ class Marks:
         """Measure a device's allocator too, from the next phase on."""
         self._accelerator = accelerator
 
+    def measure(
+        self,
+        memory: ResidentSet,
+        shares: Callable[[], dict[str, int]],
+        major_faults: Callable[[], int],
+    ) -> None:
+        """Measure other processes than this one, from the next phase on."""
+        self._memory, self._shares, self._major_faults = memory, shares, major_faults
+
     @contextmanager
     def phase(self, word: str, *, began_mono_ns: int | None = None) -> Iterator[None]:
         """Mark the block as the phase with this short word.

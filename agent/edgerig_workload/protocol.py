@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from edgerig_workload.heat import STILL_C_PER_MIN, WINDOW_S
 from edgerig_workload.trial import ProtocolWord
 
 # Warm-up is over when this many medians in a row lie within the share below.
@@ -28,6 +29,9 @@ class Rules:
     requests_least: int
     # Least length of a block that also awaits steady temperatures; 0 = it does not.
     sustained_s: float = 0.0
+    # Temperatures stand still below this slope over this time.
+    slope_c_per_min: float = STILL_C_PER_MIN
+    window_s: float = WINDOW_S
 
     @property
     def asks_to_settle(self) -> bool:
@@ -68,6 +72,8 @@ def rules_of(protocol: ProtocolWord, overrides: Mapping[str, float]) -> Rules:
         block_least_s=overrides.get("block_s", rules.block_least_s),
         requests_least=int(overrides.get("block_requests", rules.requests_least)),
         sustained_s=overrides.get("sustained_s", rules.sustained_s),
+        slope_c_per_min=overrides.get("sustained_slope_c_per_min", rules.slope_c_per_min),
+        window_s=overrides.get("sustained_window_s", rules.window_s),
     )
 
 

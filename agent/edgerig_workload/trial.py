@@ -10,20 +10,26 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from edgerig_workload.catalog import COMPRESSIONS, METHODS
+from edgerig_workload.engines.catalog import KV_CACHES, PAGE_CACHES
+from edgerig_workload.engines.choice import TRANSFORMERS, EngineChoice
+from edgerig_workload.engines.choice import read as read_engine
 from edgerig_workload.faults import WorkerFault
 
 TRIAL_BYTES = 16 * 1024 * 1024
 POINTS_MOST = 1000
 HELD_OUT_MOST = 0.5
 # Numbers of the worker's windows that a trial may set in place of its protocol's.
-OVERRIDES = ("idle_s", "warmup_most", "block_s", "block_requests", "sustained_s")
+OVERRIDES = (
+    *("idle_s", "warmup_most", "block_s", "block_requests", "sustained_s"),
+    *("sustained_slope_c_per_min", "sustained_window_s"),
+)
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 ProtocolWord = Literal["quick", "standard", "publishable"]
@@ -74,6 +80,9 @@ class Inference:
     new_tokens: int = 0
     batch: int = 1
     requests: int = 0
+    kv_cache: str = "dynamic"
+    # cold or warm; empty = the kernel holds of the model's files what it happens to hold.
+    page_cache: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ class Trial:
     threads: int
     # Numbers of the protocol that the trial sets itself.
     overrides: Mapping[str, float] = field(default_factory=dict)
+    engine: EngineChoice = TRANSFORMERS
 
 
 class _Fields:
@@ -175,6 +185,7 @@ def parse(document: Any) -> Trial:
         dtype=_dtype(fields.raw("dtype"), problems),
         threads=fields.integer("threads"),
         overrides=_overrides(fields.inner("protocol_overrides")),
+        engine=read_engine(fields.raw("engine"), problems),
     )
     if problems:
         raise WorkerFault("worker_error", "\n".join([f"the trial has {len(problems)} problem(s)", *problems]))
@@ -234,10 +245,19 @@ def _inference(fields: _Fields, problems: list[str]) -> Inference:
         fields.integer("new_tokens"),
         fields.integer("batch") or 1,
         fields.integer("requests"),
+        _word(fields.raw("kv_cache") or "dynamic", "kv_cache", KV_CACHES, problems),
+        _word(fields.raw("page_cache") or "", "page_cache", ("", *PAGE_CACHES), problems),
     )
     if profile.requests and not (profile.prompt_tokens and profile.new_tokens):
         problems.append("trial.inference: prompt_tokens and new_tokens must be at least 1")
     return profile
+
+
+def _word(value: Any, name: str, known: Collection[str], problems: list[str]) -> str:
+    if isinstance(value, str) and value in known:
+        return value
+    problems.append(f"trial.inference.{name} {value!r} is none of {', '.join(filter(None, known))}")
+    return ""
 
 
 def _choice(factor: str, value: Any, kinds: Mapping[str, Any], problems: list[str]) -> Choice:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edgerig_workload.infer.steps import begin
 from edgerig_workload.models import Loaded
@@ -38,13 +39,19 @@ def stop_rule(loaded: Loaded) -> StopRule:
 
 
 def generate(
-    loaded: Loaded, prompts: Sequence[Sequence[int]], most_tokens: int, ends: Callable[[Sequence[int]], bool]
+    loaded: Loaded,
+    prompts: Sequence[Sequence[int]],
+    most_tokens: int,
+    ends: Callable[[Sequence[int]], bool],
+    cache: Callable[[int, int], Any] | None = None,
 ) -> list[list[int]]:
     """Return the new token ids of each prompt, at most `most_tokens`, up to where `ends` says so.
 
-    The token that ends a row is part of it.
+    The token that ends a row is part of it. `cache` makes a key-value cache for rows and tokens.
     """
-    steps = begin(loaded, prompts)
+    longest = max(len(prompt) for prompt in prompts)
+    made = None if cache is None else cache(len(prompts), longest + most_tokens)
+    steps = begin(loaded, prompts, made)
     rows: list[list[int]] = [[] for _ in prompts]
     running = set(range(len(rows)))
     tokens = steps.prefill()

@@ -9,17 +9,17 @@ request after the timed block.
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from edgerig_workload.engines import Engine
+from edgerig_workload.engines.in_process import InProcess
+from edgerig_workload.engines.stamps import Stamps as Stamps
 from edgerig_workload.events import Events
 from edgerig_workload.faults import WorkerFault
 from edgerig_workload.heat import Heat
-from edgerig_workload.infer.steps import begin
 from edgerig_workload.models import Loaded
 from edgerig_workload.phases import Marks, no_collection
 from edgerig_workload.protocol import Rules, settled
@@ -28,59 +28,26 @@ from edgerig_workload.trial import Inference
 _WORDS = ("the", "small", "house", "by", "a", "river", "was", "old", "and", "its", "garden", "green")
 
 
-@dataclass
-class Stamps:
-    """When one request was accepted, reached the model and gave each token (monotonic ns)."""
-
-    accept_mono_ns: int
-    model_mono_ns: int = 0
-    token_mono_ns: list[int] = field(default_factory=list)
-
-    def gap_median_s(self) -> float:
-        """Return the median gap between tokens, or the whole time where there is one token."""
-        times = self.token_mono_ns
-        if len(times) < 2:
-            return (times[-1] - self.accept_mono_ns) / 1e9
-        return statistics.median(after - before for before, after in pairwise(times)) / 1e9
-
-
 @dataclass(frozen=True)
 class Profile:
     """Everything that one request needs; `text` tokenises to at least `prompt_tokens` tokens."""
 
-    loaded: Loaded
+    engine: Engine
     shape: Inference
     text: str
     clock: Callable[[], int] = time.monotonic_ns
 
     def request(self) -> Stamps:
         """Run one request and return its stamps."""
-        stamps = Stamps(self.clock())
-        steps = begin(self.loaded, self._prompts())
-        stamps.model_mono_ns = self.clock()
-        steps.prefill()
-        stamps.token_mono_ns.append(self.clock())
-        for _ in range(self.shape.new_tokens - 1):
-            steps.decode()
-            stamps.token_mono_ns.append(self.clock())
-        return stamps
-
-    def _prompts(self) -> list[list[int]]:
-        return [self.loaded.encode(self.text)[: self.shape.prompt_tokens] for _ in range(self.shape.batch)]
+        return self.engine.request(self.text, self.shape, self.clock)
 
     def instrumented(self, marks: Marks) -> None:
-        """Run one request with its prefill and its decode marked as phases."""
-        steps = begin(self.loaded, self._prompts())
-        with marks.phase("prefill"):
-            steps.prefill()
-        if self.shape.new_tokens > 1:
-            with marks.phase("decode"):
-                for _ in range(self.shape.new_tokens - 1):
-                    steps.decode()
+        """Run one request with its parts marked as phases."""
+        self.engine.instrumented(self.text, self.shape, marks)
 
 
-def prepare(loaded: Loaded, shape: Inference) -> Profile:
-    """Make the prompt of a profile.
+def prepare(loaded: Loaded, shape: Inference, engine: Engine | None = None) -> Profile:
+    """Make the prompt of a profile for an engine, by default the loaded model itself.
 
     Raises:
         WorkerFault: the lengths exceed the model's context (precondition), or the
@@ -92,7 +59,7 @@ def prepare(loaded: Loaded, shape: Inference) -> Profile:
             f"inference.prompt_tokens + new_tokens is {shape.prompt_tokens + shape.new_tokens}; "
             f"the model's context holds {loaded.max_tokens}",
         )
-    return Profile(loaded, shape, prompt_text(loaded, shape.prompt_tokens))
+    return Profile(engine or InProcess(loaded), shape, prompt_text(loaded, shape.prompt_tokens))
 
 
 def prompt_text(loaded: Loaded, token_count: int) -> str:
@@ -134,16 +101,31 @@ def measure(
     `heat` is asked in sustained mode only. Returns what is to be known of the block.
     """
     if rules.sustained_s and heat is None:
-        heat = Heat()
-    facts: dict[str, Any] = {}
+        heat = Heat(slope_c_per_min=rules.slope_c_per_min, window_s=rules.window_s)
     requests = _block(profile, rules, marks, heat)
+    facts = _answer_facts(requests)
     if heat is not None:
-        facts = {"block_settled": heat.settled()} if heat.is_known else {}
+        facts |= _heat_facts(heat)
         heat.close()
     for index, stamps in enumerate(requests):
         events.emit("request", _event(index, stamps, profile.shape))
     profile.instrumented(marks)
     return facts
+
+
+def _heat_facts(heat: Heat) -> dict[str, Any]:
+    if not heat.is_known:
+        return {"block_ended_by": "time_without_thermal_zone"}
+    settled = heat.settled()
+    return {"block_settled": settled, "block_ended_by": "temperature" if settled else "time"}
+
+
+def _answer_facts(requests: Sequence[Stamps]) -> dict[str, Any]:
+    """Returns how many answers were short, and the tokens that the engine itself counted."""
+    told = [stamps.told for stamps in requests if stamps.told is not None]
+    short_count = sum(stamps.is_short for stamps in requests)
+    facts: dict[str, Any] = {"short_answer_count": short_count} if short_count else {}
+    return {**facts, "engine_token_count": sum(told)} if len(told) == len(requests) else facts
 
 
 def _block(profile: Profile, rules: Rules, marks: Marks, heat: Heat | None) -> list[Stamps]:
@@ -166,7 +148,7 @@ def _event(index: int, stamps: Stamps, shape: Inference) -> dict[str, Any]:
         "accept_mono_ns": stamps.accept_mono_ns,
         "model_mono_ns": stamps.model_mono_ns,
         "token_mono_ns": stamps.token_mono_ns,
-        "tokens_in": shape.prompt_tokens,
+        "tokens_in": shape.prompt_tokens if stamps.tokens_in is None else stamps.tokens_in,
         "tokens_out": len(stamps.token_mono_ns),
         "batch": shape.batch,
     }

@@ -17,7 +17,9 @@ from edgerig_workload.models import Loaded
 
 
 class Steps(Protocol):
-    """One batch in the making."""
+    """One batch in the making. `cache` holds keys and values from the first call on."""
+
+    cache: Any
 
     def prefill(self) -> list[int]:
         """Run the prompts and return the first token of each row."""
@@ -28,8 +30,11 @@ class Steps(Protocol):
         ...
 
 
-def begin(loaded: Loaded, prompts: Sequence[Sequence[int]]) -> Steps:
-    """Put a batch of prompts (token ids, at least one each) on the device."""
+def begin(loaded: Loaded, prompts: Sequence[Sequence[int]], cache: Any = None) -> Steps:
+    """Put a batch of prompts (token ids, at least one each) on the device.
+
+    `cache` is what keys and values go into; None leaves it to the model.
+    """
     longest = max(len(prompt) for prompt in prompts)
     if loaded.encoder_decoder:
         rows = [[*prompt, *[loaded.pad_id] * (longest - len(prompt))] for prompt in prompts]
@@ -41,17 +46,19 @@ def begin(loaded: Loaded, prompts: Sequence[Sequence[int]]) -> Steps:
     # Without padding no mask is given: the attention kernel is the faster one then.
     padded = any(len(prompt) != longest for prompt in prompts)
     mask = torch.tensor(masks, device=loaded.device) if padded else None
-    return _EncoderDecoder(loaded, ids, mask) if loaded.encoder_decoder else _Causal(loaded, ids, mask)
+    if loaded.encoder_decoder:
+        return _EncoderDecoder(loaded, ids, mask, cache)
+    return _Causal(loaded, ids, mask, cache)
 
 
 class _Causal:
     """A causal model with left padding; rows keep their own positions."""
 
-    def __init__(self, loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None) -> None:
+    def __init__(self, loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None, cache: Any) -> None:
         self._model = loaded.model
         self._ids = ids
         self._mask = mask
-        self._cache: Any = None
+        self.cache = cache
         accepted = inspect.signature(loaded.model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._options = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
@@ -75,9 +82,9 @@ class _Causal:
             given["position_ids"] = positions
         with torch.inference_mode():
             out = self._model(
-                input_ids=self._ids, past_key_values=self._cache, use_cache=True, **given, **self._options
+                input_ids=self._ids, past_key_values=self.cache, use_cache=True, **given, **self._options
             )
-        self._cache = out.past_key_values
+        self.cache = out.past_key_values
         best = out.logits[:, -1].argmax(-1)
         self._ids = best[:, None]
         tokens: list[int] = best.tolist()
@@ -87,12 +94,12 @@ class _Causal:
 class _EncoderDecoder:
     """An encoder with a decoder; prefill is the encoder and the decoder's first token."""
 
-    def __init__(self, loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None) -> None:
+    def __init__(self, loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None, cache: Any) -> None:
         self._model = loaded.model
         self._ids = ids
         self._mask = mask
         self._encoded: Any = None
-        self._cache: Any = None
+        self.cache = cache
         start = loaded.model.config.decoder_start_token_id
         start_id = loaded.pad_id if start is None else int(start)
         self._next = torch.full((len(ids), 1), start_id, device=ids.device)
@@ -109,11 +116,11 @@ class _EncoderDecoder:
             out = self._model(
                 encoder_outputs=self._encoded,
                 decoder_input_ids=self._next,
-                past_key_values=self._cache,
+                past_key_values=self.cache,
                 use_cache=True,
                 **given,
             )
-        self._cache = out.past_key_values
+        self.cache = out.past_key_values
         best = out.logits[:, -1].argmax(-1)
         self._next = best[:, None]
         tokens: list[int] = best.tolist()

@@ -38,7 +38,9 @@ def test_prompt_has_the_tokens_asked_for_and_no_spare_word(loaded: Any, token_co
 def test_request_is_stamped_in_order_with_every_token(loaded: Any) -> None:
     clock = count(100)
     prepared = profile.prepare(loaded, Inference(8, 5, 2, 1))
-    stamps = profile.Profile(loaded, prepared.shape, prepared.text, clock=lambda: next(clock)).request()
+    stamps = profile.Profile(
+        prepared.engine, prepared.shape, prepared.text, clock=lambda: next(clock)
+    ).request()
 
     assert (stamps.accept_mono_ns, stamps.model_mono_ns) == (100, 101)
     assert stamps.token_mono_ns == [102, 103, 104, 105, 106]
@@ -100,13 +102,13 @@ def test_a_sustained_block_goes_on_until_the_device_is_warm(
     prepared = profile.prepare(loaded, Inference(8, 1, 1, 1))
     # Three looks at the clock for each request, one for each check: a request takes a second.
     clock = count(0, 250_000_000)
-    timed = profile.Profile(loaded, prepared.shape, prepared.text, clock=lambda: next(clock))
+    timed = profile.Profile(prepared.engine, prepared.shape, prepared.text, clock=lambda: next(clock))
     heat: Any = Cooling(still_after)
 
     facts = profile.measure(timed, rules, Marks(recorder, ProcResidentSet()), recorder, heat)
 
     assert len(recorder.of("request")) == pytest.approx(requests, abs=1)
-    assert facts == {"block_settled": settled}
+    assert facts == {"block_settled": settled, "block_ended_by": "temperature" if settled else "time"}
     assert heat.closed
 
 
@@ -115,7 +117,9 @@ def test_without_thermometers_nothing_is_said_of_heat(loaded: Any, recorder: Any
     prepared = profile.prepare(loaded, Inference(8, 1, 1, 1))
     heat: Any = Cooling(1, is_known=False)
 
-    assert profile.measure(prepared, rules, Marks(recorder, ProcResidentSet()), recorder, heat) == {}
+    assert profile.measure(prepared, rules, Marks(recorder, ProcResidentSet()), recorder, heat) == {
+        "block_ended_by": "time_without_thermal_zone"
+    }
 
 
 def test_a_warm_up_says_how_long_it_was_and_whether_it_settled(loaded: Any) -> None:
