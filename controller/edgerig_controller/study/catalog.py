@@ -113,6 +113,9 @@ class Catalog(_Part):
     schema_version: Literal[1] = Field(alias="schema")
     methods: dict[str, Kind]
     compressions: dict[str, Kind]
+    # Engines and key-value caches came later than the rest: a worker may not say any.
+    engines: dict[str, Kind] = Field(default_factory=dict)
+    kv_caches: dict[str, Kind] = Field(default_factory=dict)
     tasks: dict[str, TaskFacts]
     metrics: dict[str, Metric]
     memory: Memory = Memory()

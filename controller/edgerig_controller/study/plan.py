@@ -19,7 +19,7 @@ from edgerig_controller.data.models import Fetch
 from edgerig_controller.data.sink import BlobSink, HashOnly
 from edgerig_controller.study import canary as canaries
 from edgerig_controller.study import catalog as catalogs
-from edgerig_controller.study import checks, choices, claims, predict, problems, selectors, trials
+from edgerig_controller.study import checks, choices, claims, predict, problems, selectors, serving, trials
 from edgerig_controller.study.catalog import Catalog, local_catalog
 from edgerig_controller.study.dry_run import dry_run
 from edgerig_controller.study.expand import CELLS, TRIALS, Expansion, Rule, expand, labels
@@ -85,6 +85,7 @@ def prepare(
         crossing = _cross(study, known, document) if not found else None
         found += crossing.problems if crossing else []
         found += checks.check(study, known, document)
+        found += serving.check(study, known, document)
         of_tasks = checks.check_tasks(study, known, document)
         found += [problem for problems_of_task in of_tasks.values() for problem in problems_of_task]
         hopeless = {index for index in of_tasks if not checks.has_own_file(study.tasks[index])}
@@ -127,6 +128,7 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
         levels["power_mode"] = [*study.factors.power_mode]
     if study.factors.train_samples:
         levels["train_samples"] = [*study.factors.train_samples]
+    levels |= serving.levels(study)
     count = math.prod(len(values) for values in levels.values())
     if count > CELLS or count * len(study.seeds) * study.repeats * study.units > TRIALS:
         message = (
@@ -137,7 +139,7 @@ def _cross(study: Study, catalog: Catalog, document: Document) -> _Crossing:
         return _Crossing(levels, Expansion((), (), ()), [*found, Problem(place, message, "split the study")])
     own = [Rule(entry.selector(), entry.reason, from_study=True) for entry in study.exclude]
     theirs = [Rule(entry.when, entry.reason, from_study=False) for entry in catalog.exclusions]
-    expansion = expand(levels, [*own, *theirs, *_untrained(study, catalog)])
+    expansion = expand(levels, [*own, *theirs, *_untrained(study, catalog), *serving.rules(study)])
     found += _exclusion_problems(own, expansion, levels, document)
     if not expansion.cells:
         place = document.place(("exclude",))
@@ -240,7 +242,10 @@ class _Planner:
             teacher = self.resolved.teacher(factors["compression"])
             own = list(trials.of_cell(index, factors, self.study, model, task, encoder, teacher))
             # Neither task nor history is part of the memory formula.
-            key = documents.digest([factors["model"], factors["method"], factors["compression"]])
+            lengths = serving.shape(self.study, factors).model_dump()
+            key = documents.digest(
+                [factors["model"], factors["method"], factors["compression"], factors.get("engine"), lengths]
+            )
             if key not in memory:
                 memory[key] = self._memory(factors)
             peak, refusal = memory[key]
@@ -264,13 +269,15 @@ class _Planner:
 
     def _memory(self, factors: Mapping[str, Any]) -> tuple[Prediction, str]:
         """Predicts the peak of a cell, and says why it cannot run where it cannot."""
+        if serving.loads_files(factors):
+            return predict.UNKNOWN, ""
         facts = self.resolved.facts[factors["model"]]
         load = predict.Load(
             facts=facts,
             method=self.catalog.methods[factors["method"]["kind"]],
             compression=self.catalog.compressions[factors["compression"]["kind"]],
             levels={"method": factors["method"], "compression": factors["compression"]},
-            inference=self.study.inference,
+            inference=serving.shape(self.study, factors),
             dtype=self.study.dtype,
             teacher=self.resolved.teacher_facts.get(factors["compression"].get(TEACHER, "")),
         )
@@ -302,7 +309,7 @@ class _Planner:
         study["claims"] = [claims.resolve(claim, self.catalog) for claim in self.study.claims]
         # Left out where nothing is asked for, as in files that were written before these keys were.
         unset = self.study.model_dump(mode="json", exclude_defaults=True)
-        for key in ("settings", "protocol_overrides", "canary", "retry", "units"):
+        for key in ("settings", "protocol_overrides", "canary", "retry", "units", "servers"):
             if key not in unset:
                 del study[key]
         if canary is not None:

@@ -31,6 +31,7 @@ _TABLES = (
     ("factors", "Factors"),
     ("factors.method[], factors.compression[]", "Choice"),
     ("factors.method[], factors.compression[] by a preset", "PresetChoice"),
+    ("servers[]", "Server"),
     ("exclude[]", "Exclude"),
     ("budgets", "Budgets"),
     ("budgets.train", "TrainBudget"),

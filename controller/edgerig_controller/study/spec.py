@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from edgerig_controller.study import presets
 from edgerig_controller.study.labels import MAX_CHARS
 from edgerig_controller.study.labels import check as check_label
+from edgerig_controller.study.servers import Server
 
 SCHEMA_VERSION = 1
 SEED_MOST = 2**31 - 1
@@ -224,6 +225,32 @@ class Factors(_Frozen):
         description="Power modes of the device (nvpmodel name or number, or platform profile), set for each "
         "attempt and put back; left out: as it is.",
     )
+    engine: tuple[Text, ...] = Field(
+        default=(),
+        max_length=100,
+        description="What runs the model: an engine of the catalogue, or the name of one of `servers`; left "
+        "out: transformers.",
+    )
+    kv_cache: tuple[Text, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Kinds of key-value caches of transformers; left out: dynamic.",
+    )
+    page_cache: tuple[Literal["cold", "warm"], ...] = Field(
+        default=(),
+        max_length=2,
+        description="What of the model's files is in memory before the load: nothing, or all of them; left "
+        "out: as it is found.",
+    )
+    prompt_tokens: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
+        default=(), max_length=1000, description="Instead of `inference.prompt_tokens`: a length as a factor."
+    )
+    new_tokens: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
+        default=(), max_length=1000, description="Instead of `inference.new_tokens`."
+    )
+    batch: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
+        default=(), max_length=1000, description="Instead of `inference.batch`."
+    )
     train_samples: tuple[Annotated[int, Field(ge=1, le=_COUNT_MOST)], ...] = Field(
         default=(),
         max_length=1000,
@@ -336,6 +363,12 @@ class ProtocolOverrides(_Frozen):
         le=86_400,
         description="Sustained mode: the block lasts this long and until temperatures stand still.",
     )
+    sustained_slope_c_per_min: float | None = Field(
+        default=None, gt=0, le=100, description="Slope below which temperatures stand still; 0.5."
+    )
+    sustained_window_s: float | None = Field(
+        default=None, ge=10, le=3600, description="Time over which that slope is taken; 60."
+    )
     wait_s: float | None = Field(
         default=None, ge=0, le=3600, description="Longest wait for the preconditions."
     )
@@ -446,6 +479,9 @@ class Study(_Frozen):
         min_length=1, max_length=1000, description="Crossed with the factors."
     )
     factors: Factors
+    servers: tuple[Server, ...] = Field(
+        default=(), max_length=100, description="Servers that `factors.engine` may name."
+    )
     exclude: tuple[Exclude, ...] = Field(
         default=(), max_length=1000, description="Combinations that are not run."
     )

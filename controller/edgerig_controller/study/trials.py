@@ -15,7 +15,6 @@ from edgerig.v1.trial_pb2 import (
     Budgets,
     Choice,
     DeviceSettings,
-    Inference,
     Model,
     Protocol,
     ProtocolOverrides,
@@ -23,6 +22,7 @@ from edgerig.v1.trial_pb2 import (
     TrainBudget,
     Trial,
 )
+from edgerig_controller.study import serving
 from edgerig_controller.study.prepared import PlannedTrial
 from edgerig_controller.study.selectors import ALL
 from edgerig_controller.study.spec import Study
@@ -85,10 +85,12 @@ def _trial(factors: Mapping[str, Any], study: Study, model: Model, task: Task) -
             train=TrainBudget(**_train(train, factors)),
             attempt=AttemptBudget(duration_s=attempt.duration_s, memory_bytes=attempt.memory),
         ),
-        inference=Inference(**study.inference.model_dump()),
+        inference=serving.inference(study, factors),
         dtype=study.dtype,
         threads=study.threads,
     )
+    if (engine := serving.engine(study, factors)) is not None:
+        trial.engine.CopyFrom(engine)
     # Unset where nothing is asked for, so that the digests of such trials are those they always had.
     settings = DeviceSettings(power_mode=factors.get("power_mode", ""), **study.settings.model_dump())
     if settings.ByteSize():
