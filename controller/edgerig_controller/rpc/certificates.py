@@ -35,8 +35,9 @@ async def enroll_device(frame: Frame, request: pb.EnrollRequest) -> pb.EnrollRes
     """
     device_id = tokens.check_device_id(request.device_id)
     now_unix_s = frame.clock()
-    stored = await frame.store.ask(lambda store: store.stored_tokens())
-    token, why = tokens.find(stored, request.token[:_TOKEN_MAX_CHARS], device_id, now_unix_s)
+    presented = request.token[:_TOKEN_MAX_CHARS]
+    stored = await frame.store.ask(lambda store: store.stored_tokens(tokens.hash_token(presented)))
+    token, why = tokens.find(stored, presented, device_id, now_unix_s)
     if token is None:
         raise Denied(f"Device {device_id} cannot be enrolled: {why}.")
     live = await frame.store.ask(lambda store: store.fleet.live_serials(device_id, now_unix_s=now_unix_s))

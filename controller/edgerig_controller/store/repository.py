@@ -339,9 +339,9 @@ class Repository:
                 replace=replace,
             )
 
-    def stored_tokens(self) -> list[StoredToken]:
-        """Lists all enrolment tokens."""
-        return self._read(device_store.stored_tokens)
+    def stored_tokens(self, sha256: str = "") -> list[StoredToken]:
+        """Lists the enrolment token with this hash, or all, used or not."""
+        return self._read(lambda session: device_store.stored_tokens(session, sha256))
 
     def record_certificate(
         self, device_id: str, *, token_id: int, serial: str, not_after_unix_s: float, now_unix_s: float

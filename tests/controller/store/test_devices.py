@@ -63,3 +63,10 @@ def test_only_blobs_of_an_open_attempts_study_may_be_read(repository: Repository
     assert repository.may_read_blob("local", "b" * 64)
     assert not repository.may_read_blob("local", "c" * 64)
     assert not repository.may_read_blob("orin", "b" * 64)
+
+
+def test_a_token_is_found_by_its_hash_alone(repository: Repository) -> None:
+    for name in ("nano", "orin"):
+        repository.add_device(name, [], token_sha256=f"t-{name}", expires_unix_s=T0, now_unix_s=T0)
+    assert [item.subject for item in repository.stored_tokens("t-orin")] == ["orin"]
+    assert repository.stored_tokens("t-unknown") == []
