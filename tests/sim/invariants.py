@@ -27,6 +27,8 @@ class Sight:
     controller: ControllerNode
     # Whether a disk was ever full: an attempt may then have failed for it.
     disk_was_full: bool
+    # Whether the controller's clock was: it may have given a device up that was on time.
+    clock_was_wrong: bool
 
 
 def of_deletion(sight: Sight, node: AgentNode, attempt_id: str) -> Iterator[str]:
@@ -88,6 +90,8 @@ def _reasons(sight: Sight) -> Iterator[str]:
     allowed = {"", "killed", "rebooted", "agent_lost"}
     if sight.disk_was_full:
         allowed.add("precondition")
+    if sight.clock_was_wrong:
+        allowed.add("reboot_failed")
     for attempt_id, failure, message in sight.ask(
         "SELECT attempt_id, failure_class, failure_message FROM result"
     ):

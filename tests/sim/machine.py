@@ -30,6 +30,7 @@ from edgerig.v1.attempt_pb2 import (
 from edgerig_agent import attempt, attempt_files
 from edgerig_agent.processes import Finished, ProcessRef
 from tests.sim.loop import Killed, Process, SimulatedLoop
+from tests.sim.modes import USUAL, SimModes
 
 
 @dataclass(eq=False)
@@ -54,12 +55,16 @@ class SimMachine:
         *,
         new_process: Callable[[str], Process],
         began: Callable[[str], None],
+        go_down: Callable[[], None],
+        fault: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._rng = rng
         self._boot_path = boot_path
         self._new_process = new_process
         self._began = began
+        self._fault = fault
+        self.modes = SimModes(loop, rng, go_down)
         self._pids = 100
         self._boots = 0
         self._taken: dict[int, Path] = {}
@@ -73,6 +78,7 @@ class SimMachine:
             self.kill(program)
         self._taken.clear()
         self._boots += 1
+        self.modes.boot()
         self._pids = 100
         self.boot_id = f"boot-{self._boots}"
         self._boot_path.write_text(self.boot_id)
@@ -144,10 +150,12 @@ class SimMachine:
             self.kill(program)
 
     async def run_command(self, command: Sequence[str], *, scratch: Path, timeout_s: float) -> Finished:
-        """Runs the one command that is run: the burial, as it is in production."""
+        """Runs a burial, or asks for a restart, as it is in production."""
         await asyncio.sleep(self._rng.uniform(0.1, 0.5))
         try:
             with self._on_this_machine():
+                if command[0] == "restart":
+                    return self.modes.run(Path(command[1]), go="--go" in command)
                 attempt.bury(Path(command[-1]))
         except (EdgerigError, OSError) as error:
             return Finished(1, "", str(error))
@@ -179,6 +187,9 @@ class SimMachine:
             "boot_id": self.boot_id,
             "t_mono_ns": 0,
         }
+        asked = attempt_files.read_trial(folder).settings.power_mode or USUAL
+        if asked != self.modes.mode:
+            self._fault(f"{folder.name} begins in the mode {self.modes.mode} and asks for {asked}")
         attempt_files.write_durably(folder / "began", canonical_bytes(mark))
         self._began(folder.name)
         waiting = asyncio.ensure_future(program.asked_to_end.wait())

@@ -44,7 +44,7 @@ from tests.sim.network import Net, Server, SimChannel, Wire
 
 T0 = 1_750_000_000.0
 FREE_BYTES = 10**12
-_PROGRAMS = Programs(("attempt",), ("bury",), ("facts",))
+_PROGRAMS = Programs(("attempt",), ("bury",), ("facts",), restart=("restart",))
 _FULL = "database or disk is full"
 
 
@@ -115,7 +115,15 @@ class AgentNode(Node):
         # Of these, the ones that a disk may have taken along.
         self.forgotten: set[str] = set()
         boot_path = disk.root.parent / f"{name}.boot"
-        self.machine = SimMachine(loop, rng, boot_path, new_process=self.new_process, began=self.ran.append)
+        self.machine = SimMachine(
+            loop,
+            rng,
+            boot_path,
+            new_process=self.new_process,
+            began=self.ran.append,
+            go_down=lambda: self.reboot(power_cut=False),
+            fault=lambda text: self.fault(text),
+        )
 
     def held(self) -> list[str]:
         return [row[0] for row in self.database.execute("SELECT attempt_id FROM attempt")]
@@ -133,6 +141,7 @@ class AgentNode(Node):
 
     def replace_disk(self) -> None:
         """Somebody puts a new card in: nothing of what this device knew is left."""
+        self.machine.modes.forget()
         self.reboot(power_cut=False)
         self.database.execute("DELETE FROM attempt")
         self.database.execute("DELETE FROM counter")

@@ -28,6 +28,7 @@ from edgerig_controller.study.prepared import (
     RetryRule,
 )
 from tests.controller.store.building import add_device
+from tests.sim.modes import OTHER
 from tests.sim.nodes import Database, engine_on
 
 DEVICES = ("orin", "nano")
@@ -66,20 +67,25 @@ def put_blobs(store: BlobStore) -> None:
         store.put_bytes(content)
 
 
-def register(database: Database, trials: int, attempts: int, *, now_unix_s: float) -> None:
-    """Registers a study of so many trials, each of which may be tried so often."""
+def register(
+    database: Database, trials: int, attempts: int, *, now_unix_s: float, restarts: bool = False
+) -> None:
+    """Registers a study of so many trials, each of which may be tried so often.
+
+    With `restarts` the first of them runs in a power mode that takes a restart of its device.
+    """
     plain = sqlite3.Connection.executemany
     database.execute("BEGIN IMMEDIATE")
-    for rows in _registered(trials, attempts):
+    for rows in _registered(trials, attempts, restarts):
         plain(database, rows.statement, rows.at(now_unix_s))
     database.commit()
 
 
 @functools.cache
-def _registered(trials: int, attempts: int) -> tuple[Rows, ...]:
+def _registered(trials: int, attempts: int, restarts: bool) -> tuple[Rows, ...]:
     database, repository = _fresh()
     before = _dump(database)
-    prepared = _prepared(trials, RetryRule(attempts, _RETRY_ON))
+    prepared = _prepared(trials, RetryRule(attempts, _RETRY_ON), restarts)
     repository.create_study(prepared, reuse=False, now_unix_s=_NOW_UNIX_S)
     after = _dump(database)
     database.really_close()
@@ -111,7 +117,7 @@ def _dump(database: Database) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-def _prepared(count: int, retry: RetryRule) -> PreparedStudy:
+def _prepared(count: int, retry: RetryRule, restarts: bool) -> PreparedStudy:
     model, data = (
         FileRef(path=path, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
         for content, path in _FILES
@@ -122,6 +128,8 @@ def _prepared(count: int, retry: RetryRule) -> PreparedStudy:
         trial.budgets.attempt.duration_s = 120
         trial.model.files.append(model)
         trial.task.data.CopyFrom(data)
+        if restarts and seed == 1:
+            trial.settings.power_mode = OTHER
         trial.digest = documents.digest(documents.to_json(trial))
         trials.append(PlannedTrial(0, trial))
     return PreparedStudy(

@@ -51,6 +51,18 @@ def test_a_death_at_each_durable_write_and_message_loses_nothing(node: str) -> N
     assert not failed
 
 
+def test_a_trial_whose_mode_takes_a_restart_runs_in_it_wherever_a_device_dies() -> None:
+    # Every fourth seed has such a trial; here the agent dies at each place on its way.
+    points = run(8, plan=NOTHING).points_of["orin"] + run(8, plan=NOTHING).points_of["nano"]
+    assert points > 100
+    failed = {}
+    for node in ("orin", "nano"):
+        for number in range(1, run(8, plan=NOTHING).points_of[node] + 1, 4):
+            if found := run(8, plan=Plan({}, (), 0.0, {node: (number,)})).violations:
+                failed[node, number] = found
+    assert not failed
+
+
 # How many of the thousand seeds it may take at most; most are found by the first few.
 _WITHIN = 1000
 

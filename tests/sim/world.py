@@ -29,6 +29,8 @@ from tests.sim.nodes import AgentNode, ControllerNode, Database, Node
 # Budget, quiet window, lost_after and a night of a wrong clock: by then all is settled.
 _PATIENCE_S = 4 * 3600.0
 _LOOK_S = 5.0
+# In every such schedule a trial has its device restarted.
+_RESTARTS_EVERY = 4
 
 
 # Whoever wants to see what happens gets every line.
@@ -82,7 +84,8 @@ class World:
             wire.rates = plan.rates.get(name, wire.rates)
         self._submitted = False
         was_full = any(event.kind == "full" for event in plan.events)
-        self._sight = Sight(self._ask, self.agents, self.controller, was_full)
+        was_wrong = any(event.kind == "clock" and event.node == "controller" for event in plan.events)
+        self._sight = Sight(self._ask, self.agents, self.controller, was_full, was_wrong)
         if plan.submitted_s:
             loop.call_later(plan.submitted_s, self._submit)
         else:
@@ -218,5 +221,8 @@ class World:
         self._note("submit")
         trials, attempts = self._rng.randint(1, studies.MAX_TRIALS), self._rng.randint(1, 2)
         studies.put_blobs(BlobStore(self.controller.home.blobs_dir))
-        studies.register(self.database, trials, attempts, now_unix_s=self.controller.clock())
+        restarts = self.outcome.seed % _RESTARTS_EVERY == 0
+        studies.register(
+            self.database, trials, attempts, now_unix_s=self.controller.clock(), restarts=restarts
+        )
         self.controller.announce_study()

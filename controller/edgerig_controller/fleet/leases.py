@@ -213,6 +213,9 @@ def held(
         return Answer(lease, "send")
     if lease.cancel_reason or lease.state == "cancelled":
         return Answer(lease, "cancel", lease.cancel_reason or "the lease was withdrawn")
+    if lease.state == "lost" and state != "running":
+        # Nothing has run there, and nothing is to: the trial has gone on without it.
+        return Answer(lease, "cancel", "the lease is lost")
     if lease.state in ("offered", "lost", "batch"):
         # offered: AcceptLease decides. lost, batch: it may still bring a result.
         return Answer(lease, "continue")

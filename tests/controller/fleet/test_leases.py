@@ -298,3 +298,11 @@ def test_a_batch_ends_by_hand() -> None:
     assert leases.withdraw(running()).lease == running()
     cancelled = leases.cancel(in_batch(), "enough")
     assert (cancelled.lease.state, cancelled.trial) == ("cancelled", "cancel")
+
+
+def test_what_never_ran_under_a_lost_lease_never_runs() -> None:
+    # It was accepted, and its files were on their way when a clock made the controller give it up.
+    for state in ("accepted", "rebooting", "starting"):
+        assert leases.held(lost(), "orin", 3, state, T0, POLICY).verdict == "cancel"
+    assert leases.held(lost(), "orin", 3, "running", T0, POLICY).verdict == "continue"
+    assert leases.held(lost(), "orin", 3, "finished", T0, POLICY).verdict == "send"

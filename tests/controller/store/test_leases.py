@@ -241,11 +241,7 @@ def test_a_device_that_does_not_come_back_from_its_restart_fails_its_trial_with_
     assert "did not come back in time" in attempt.failure_message
     # Back after all: nothing has run, and the word is to leave it.
     back = [Held(lease.attempt_id, lease.epoch, "accepted")]
-    assert (
-        repository.sync("local", back, wants_work=False, now_unix_s=T0 + 900).orders[0].verdict == "continue"
-    )
-    order = repository.accept_lease("local", lease.attempt_id, lease.epoch, now_unix_s=T0 + 900)
-    assert order.verdict == "discard"
+    assert repository.sync("local", back, wants_work=False, now_unix_s=T0 + 900).orders[0].verdict == "cancel"
 
 
 def of_units(units: int, *, repeats: int = 1) -> PreparedStudy:
