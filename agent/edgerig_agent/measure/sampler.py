@@ -364,6 +364,7 @@ def _field(channel: Channel) -> dict[str, object]:
         "wrap_raw": channel.wrap_raw,
         "shunt_ohm": channel.shunt_ohm,
         "update_interval_ns": channel.update_interval_ns,
+        "averaged_count": channel.averaged_count,
     }
     return field | {key: value for key, value in known.items() if value}
 

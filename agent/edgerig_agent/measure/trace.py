@@ -36,6 +36,8 @@ class Field:
     # What the driver says of the sensor; 0 = it does not say.
     shunt_ohm: float = 0.0
     update_interval_ns: int = 0
+    # Conversions that the chip averages into one reading.
+    averaged_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _field(entry: Any, name: str) -> Field:
             wrap_raw=int(entry.get("wrap_raw", 0)),
             shunt_ohm=float(entry.get("shunt_ohm", 0.0)),
             update_interval_ns=int(entry.get("update_interval_ns", 0)),
+            averaged_count=int(entry.get("averaged_count", 0)),
         )
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise StorageError(f"{name}: a field of the header is incomplete") from error

@@ -74,6 +74,8 @@ class Channel(NamedTuple):
     # What the driver says of the sensor; 0 = it does not say.
     shunt_ohm: float = 0.0
     update_interval_ns: int = 0
+    # Conversions that the chip averages into one reading; 0 = the driver does not say.
+    averaged_count: int = 0
 
 
 class Probe(Protocol):

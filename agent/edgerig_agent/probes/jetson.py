@@ -123,6 +123,7 @@ class _Rail:
         *,
         shunt_ohm: float = 0.0,
         update_interval_ns: int = 0,
+        averaged_count: int = 0,
     ) -> None:
         self.source = source
         self.current_path = current_path
@@ -130,7 +131,14 @@ class _Rail:
         reason = why_unreadable(current_path) or why_unreadable(voltage_path)
         self.reason = reason
         self._current = Channel(
-            source, CURRENT_A, rail_boundary(label), _MILLI, 0, reason, shunt_ohm, update_interval_ns
+            source,
+            CURRENT_A,
+            rail_boundary(label),
+            _MILLI,
+            unavailable_reason=reason,
+            shunt_ohm=shunt_ohm,
+            update_interval_ns=update_interval_ns,
+            averaged_count=averaged_count,
         )
 
     def channels(self) -> tuple[Channel, Channel]:
@@ -142,6 +150,7 @@ def _hwmon_rails(folder: str, address: str) -> list[_Rail]:
     for name in list_folder(f"{folder}/hwmon"):
         base = f"{folder}/hwmon/{name}"
         update_interval_ns = read_number(f"{base}/update_interval") * 1_000_000
+        averaged_count = read_number(f"{base}/samples")
         for channel in _CHANNELS:
             label = read_text(f"{base}/in{channel}_label")
             if label and label != _NOT_CONNECTED:
@@ -152,6 +161,7 @@ def _hwmon_rails(folder: str, address: str) -> list[_Rail]:
                     f"{base}/in{channel}_input",
                     shunt_ohm=read_number(f"{base}/shunt{channel}_resistor") * _MICRO,
                     update_interval_ns=update_interval_ns,
+                    averaged_count=averaged_count,
                 )
                 rails.append(rail)
     return rails

@@ -85,3 +85,12 @@ def test_voltage_is_read_again_every_tenth_time_only(tmp_path: Path) -> None:
 def test_a_board_without_the_chip_has_no_probe(tmp_path: Path) -> None:
     sysfs_tree.write(tmp_path / "sys/bus/i2c/devices/0-0050/name", "eeprom")
     assert discover(places(str(tmp_path))) == []
+
+
+def test_what_the_driver_says_of_the_sensor_stands_with_the_channel(tmp_path: Path) -> None:
+    base = sysfs_tree.ina3221_hwmon(tmp_path, "1-0040", ORIN_NANO[:1], update_interval_ms=7)
+    (base / "samples").write_text("16\n")
+    (probe,) = discover(places(str(tmp_path)))
+    current, voltage = probe.describe()
+    assert (current.shunt_ohm, current.update_interval_ns, current.averaged_count) == (0.005, 7_000_000, 16)
+    assert voltage.averaged_count == 16
