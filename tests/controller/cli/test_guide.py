@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edgerig_controller.evidence import hardness
+from edgerig_controller.evidence import contamination, hardness
 from edgerig_controller.export import export
+from edgerig_controller.guidelines.contamination import ItemLosses, probe
 from edgerig_controller.guidelines.document import DOCUMENT_SCHEMA
 from edgerig_controller.home import Home
 from edgerig_controller.report.data import StudyData
@@ -216,3 +217,63 @@ def test_report_rebuilds_several_and_their_guidelines(edgerig: Edgerig, claimed:
 def test_the_schema_of_guidelines_is_printed(edgerig: Edgerig) -> None:
     ran = edgerig("schema", "--guideline")
     assert json.loads(ran.stdout) == DOCUMENT_SCHEMA
+
+
+def test_limits_and_prices_are_recorded_and_kept_when_the_report_is_written_again(
+    edgerig: Edgerig, claimed: str, home: Home
+) -> None:
+    options = (
+        "--max-ram",
+        "4GiB",
+        "--max-latency-ms",
+        "500",
+        "--points-per-joule",
+        "0.5",
+        "--requests",
+        "100",
+    )
+    ran = edgerig("guide", "tiny", *options, "--json")
+    utility = {key: value for key, value in ran.document["utility"].items() if key != "words"}
+    assert utility == {
+        "ram_bytes": 4 * 2**30,
+        "latency_s": 0.5,
+        "energy_j": None,
+        "points_per_joule": 0.5,
+        "requests": 100.0,
+        "ram_margin": 0.1,
+    }
+    path = home.report_dir(claimed) / "guide" / "guidelines.json"
+    before = json.loads(path.read_text())
+    assert edgerig("report", "tiny").code == 0
+    after = json.loads(path.read_text())
+    assert {**after, "written_unix_s": 0} == {**before, "written_unix_s": 0}
+    assert "minus 0.5 points per joule" in after["utility"]["words"]
+
+
+def test_requests_without_a_price_are_refused(edgerig: Edgerig, claimed: str) -> None:
+    ran = edgerig("guide", "tiny", "--requests", "100")
+    assert ran.code == 2 and "--points-per-joule" in ran.stderr
+
+
+def test_results_of_the_probe_beside_the_report_are_taken_up(
+    edgerig: Edgerig, claimed: str, home: Home, tmp_path: Path
+) -> None:
+    assert "contamination was not probed" in guide_text(edgerig, home, claimed)
+    losses = [ItemLosses(f"u{n}", 1.0, 3.0 + 0.1 * n, 1.0, 3.0, None, None) for n in range(6)]
+    rows = [probe("starter/small", "lamp-2", losses)]
+    file = home.report_dir(claimed) / contamination.FILE_NAME
+    contamination.write(file, rows, now_unix_s=1.0)
+    text = guide_text(edgerig, home, claimed)
+    assert "contamination was not probed" not in text
+    assert "cannot be excluded" in text and "starter/small on lamp-2" in text
+    file.write_text("{}")
+    assert edgerig("guide", "tiny").code == 2
+    # Another file may be named instead.
+    other = tmp_path / "other.json"
+    contamination.write(other, rows, now_unix_s=1.0)
+    assert edgerig("guide", "tiny", "--contamination", str(other)).code == 0
+
+
+def guide_text(edgerig: Edgerig, home: Home, study_id: str) -> str:
+    assert edgerig("guide", "tiny").code == 0
+    return (home.report_dir(study_id) / "guide" / "report.md").read_text()
