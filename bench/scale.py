@@ -146,6 +146,7 @@ class Scale:
             at_most("controller_rss", rss_mib, "MiB", RSS_MIB),
             Figure("controller_cores", len(self._cores), "count"),
             Figure("controller_cpu_share", (ended_cpu_s - cpu_s) / window_s, "cores"),
+            Figure("controller_cpu_per_dispatch", (ended_cpu_s - cpu_s) / max(new, 1), "s"),
             Figure("simulator_cpu_share", (last["cpu_s"] - first["cpu_s"]) / window_s, "cores"),
             Figure("calls_that_failed_before_the_restart", last["failed_calls"], "count"),
             Figure("messages_to_the_watcher", watched["messages"], "count"),
