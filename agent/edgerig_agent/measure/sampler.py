@@ -6,7 +6,7 @@ energy error that does not shrink with the length of the window (docs/adr/0008).
 
 What a tick must do at its instant is little: sleep, read, note the time. Numbers are made and
 written for sixteen ticks at once, because a process that has just woken up pays for
-every line of code that the processor has forgotten meanwhile (docs/adr/0022). A sampler
+every line of code that the processor has forgotten meanwhile (docs/adr/0028). A sampler
 that is killed loses these sixteen ticks and no more.
 
 Standard library only (NVML's binding lazily, where a driver answers): this
