@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgerig_workload.compress.catalog import COMPRESS_FIRST, DISTILLED, LOGITS, SEQUENCE, TUNE_FIRST
+from edgerig_workload.compress.catalog import (
+    COMPRESS_FIRST,
+    COMPRESSIONS,
+    DISTILLED,
+    LOGITS,
+    SEQUENCE,
+    TUNE_FIRST,
+)
 from edgerig_workload.learn.catalog import METHODS, both
 
 # Weights in the linear layers of a Llama-shaped model, which are the ones that compressions pack.
@@ -29,6 +36,8 @@ _LORA, _INSIDE = both("lora"), both("full", "last-k", "layer-norm")
 _ADAPTERS = [kind for kind, entry in METHODS.items() if entry["trains"] and kind not in _INSIDE]
 _SPARING = [kind for kind in _ADAPTERS if kind not in _LORA] + both("layer-norm")
 _EXACT = ["backprop", "checkpointed"]
+# Compressions that observe the Hessians of a block's layers.
+_COMPENSATED = [kind for kind in COMPRESSIONS if kind.startswith(("gptq-", "sparsegpt"))]
 
 
 def _term(expression: str, **when: Any) -> dict[str, Any]:
@@ -64,6 +73,8 @@ MEMORY: dict[str, Any] = {
         "still_dense_bytes": _term(
             f"{_LINEAR} * max(0, element_bytes - bits_per_weight / 8)", compression__order=TUNE_FIRST
         ),
+        # Those of a block and the factors of the widest, as twelve matrices of float32.
+        "hessians_bytes": _term("48 * intermediate * intermediate", compression__kind=_COMPENSATED),
         # What a training leaves in the allocators' pools and does not give back.
         "left_by_training_bytes": _term("0.2 * parameters * element_bytes", compression__order=TUNE_FIRST),
         # Distillation: numbers of its own training stand for `batch` and `max_tokens` here.
@@ -134,6 +145,7 @@ MEMORY: dict[str, Any] = {
             "base_bytes",
             "dense_weights_bytes",
             "packed_bytes",
+            "hessians_bytes",
             "left_by_training_bytes",
             "teacher_beside_bytes",
             "student_gradients_bytes",
