@@ -26,6 +26,7 @@ from edgerig.v1.trial_pb2 import Protocol, Trial
 from edgerig.version import VERSION
 from edgerig_agent.classify import Ending
 from edgerig_agent.measure import validity
+from edgerig_agent.measure.engines import engine_flags
 from edgerig_agent.measure.events import WorkerReport, collect
 from edgerig_agent.measure.reduce import Reduced
 from edgerig_agent.protocol.preconditions import BROKEN, WARMUP_UNSETTLED
@@ -187,7 +188,7 @@ def _worker_flags(report: WorkerReport) -> list[str]:
     if facts is None:
         return []
     unsettled = facts.HasField("warmup_settled") and not facts.warmup_settled
-    return [WARMUP_UNSETTLED] if unsettled else []
+    return [*([WARMUP_UNSETTLED] if unsettled else []), *engine_flags(facts)]
 
 
 def reduced_flags(protocol: Protocol, reduced: Reduced, own_cpu_share: float) -> list[str]:

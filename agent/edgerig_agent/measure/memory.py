@@ -85,7 +85,7 @@ def share_figures(report: WorkerReport, phase: Phase) -> list[Measurement]:
             figures.append(figure(name, phase, "last", float(getattr(last, name)), origin))
     faults = [i.major_fault_count for i in intervals if i.HasField("major_fault_count")]
     if faults:
-        origin = Origin("worker", "getrusage")
+        origin = Origin(_whose(intervals), "getrusage")
         count = len(faults)
         total = float(sum(faults))
         figures.append(figure("worker_major_fault_count", phase, "sum", total, origin, sample_count=count))

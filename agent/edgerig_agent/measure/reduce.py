@@ -34,6 +34,7 @@ from edgerig.v1.trial_pb2 import Protocol
 from edgerig_agent.measure import disturbance, memory, validity
 from edgerig_agent.measure.disturbance import CpuTimes
 from edgerig_agent.measure.energy import Window
+from edgerig_agent.measure.engines import engine_figures
 from edgerig_agent.measure.events import WorkerReport
 from edgerig_agent.measure.faults import Fault
 from edgerig_agent.measure.figures import Origin, figure, unavailable
@@ -106,6 +107,7 @@ def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Re
     train = report.windows(PHASE_TRAIN)
     figures += training_figures(report.steps, train[0][0] if train else None, attempt.flags)
     figures += request_figures(report.requests, attempt.flags)
+    figures += engine_figures(report.facts)
     figures += idle_figures(attempt.sources, attempt.idles, attempt.flags)
     figures += corpus_figures(report.metrics, attempt.flags)
     figures += _run_figures(attempt)

@@ -85,7 +85,9 @@ def _differing_parameters(values: Sequence[Any]) -> dict[str, set[str]]:
 def _word(name: str, value: Any, differing: Mapping[str, set[str]]) -> str:
     if isinstance(value, Mapping):
         kind = value["kind"]
-        shown = ",".join(f"{key}={value[key]}" for key in value if key in differing.get(kind, ()))
-        word = f"{kind}({shown})" if shown else str(kind)
+        # A server is known by what the study calls it.
+        called = value.get("name", kind) if name == "engine" else kind
+        shown = ",".join(f"{key}={value[key]}" for key in value if key in differing.get(kind, ()) and key != "name")
+        word = f"{called}({shown})" if shown else str(called)
         return f"{name}={word}" if name != "method" else word
     return f"{name}={value}" if name not in {"model", "task"} else str(value)
