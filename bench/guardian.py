@@ -33,8 +33,11 @@ _PATIENCE_S = 20.0
 
 
 @contextlib.contextmanager
-def watching(folder: Path) -> Iterator[None]:
-    """Guards everything that names the folder for as long as the block lasts."""
+def watching(folder: Path, *, end: bool = False) -> Iterator[None]:
+    """Guards everything that names the folder for as long as the block lasts.
+
+    With `end` it also kills what is still there when the block ends in good order.
+    """
     guardian = subprocess.Popen(
         [sys.executable, "-I", "-S", __file__, str(folder.absolute())],
         stdin=subprocess.PIPE,
@@ -52,6 +55,8 @@ def watching(folder: Path) -> Iterator[None]:
             guardian.stdin.flush()
         guardian.stdin.close()
         guardian.wait()
+        if end:
+            end_all(str(folder.absolute()))
 
 
 def names(folder: str, proc: Path = Path("/proc")) -> list[int]:

@@ -116,7 +116,7 @@ def run(weather: Weather, *, trials: int, trial_s: float, cut_s: float, seed: in
     """
     with (
         tempfile.TemporaryDirectory(prefix="edgerig-network-") as scratch,
-        guardian.watching(Path(scratch)),
+        guardian.watching(Path(scratch), end=True),
         namespaces.wire(weather, seed) as wire,
         contextlib.ExitStack() as stack,
     ):

@@ -48,7 +48,8 @@ def main() -> int:
 def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
     with (
         tempfile.TemporaryDirectory(prefix="edgerig-outages-") as scratch,
-        guardian.watching(Path(scratch)),
+        # An attempt is a process of its own: it would outlive everything else here.
+        guardian.watching(Path(scratch), end=True),
         contextlib.ExitStack() as stack,
     ):
         lab = Lab(Path(scratch), stack)
@@ -106,21 +107,7 @@ class Lab:
                 await control.submit(STUDY.format(duration_s=600), self._root / "quiet.yaml", reuse=False)
 
         asyncio.run(submit())
-        # The attempt is a process of its own: it would outlive everything else here.
-        self._stack.callback(self._end_attempt)
         self._until(lambda: self._attempt_state() == "running", "the attempt's beginning")
-
-    def _end_attempt(self) -> None:
-        repository = Repository.open_readonly(self._home)
-        study_id = repository.find_study("quiet").study_id
-        repository.close()
-
-        async def cancel() -> None:
-            async with existing(self._home) as control:
-                await control.cancel(study_id)
-
-        asyncio.run(cancel())
-        self._until(lambda: not any(self._root.glob("quiet/attempts/*")), "the end of the attempt")
 
     def frozen_agent(self) -> Sequence[Figure]:
         report.progress("the agent is stopped")
@@ -181,12 +168,17 @@ class Lab:
         connected, has_inventory = asyncio.run(states(self._home)).get(name, (False, False))
         return connected and has_inventory
 
+    def _said(self) -> str:
+        """Returns the end of what the controller printed."""
+        log = self._root / "serve.log"
+        return f": {log.read_text()[-500:]}" if log.exists() else ""
+
     def _until(self, condition: Callable[[], bool], what: str) -> float:
         """Returns after how many seconds the condition held."""
         began_s = time.monotonic()
         while not condition():
             if time.monotonic() - began_s > START_S:
-                raise CouldNotRunError(f"{what} did not happen within {START_S:.0f} s")
+                raise CouldNotRunError(f"{what} did not happen within {START_S:.0f} s{self._said()}")
             time.sleep(_POLL_S)
         return time.monotonic() - began_s
 
