@@ -125,7 +125,8 @@ def reader(folder: Path) -> Loaded:
     Raises:
         WorkerFault: of class bad_model; the message says what the folder lacks.
     """
-    config, tokenizer = read_config(folder), read_tokenizer(folder)
+    # The weights may be in a format of the other process's own.
+    config, tokenizer = read_config(folder, weights=False), read_tokenizer(folder)
     return Loaded(
         model=None,
         tokenizer=tokenizer,
@@ -141,8 +142,10 @@ def reader(folder: Path) -> Loaded:
     )
 
 
-def read_config(folder: Path) -> Any:
+def read_config(folder: Path, *, weights: bool = True) -> Any:
     """Read the configuration of a model folder and refuse what is never loaded here.
+
+    `weights` says whether the folder must have them.
 
     Raises:
         WorkerFault: of class bad_model.
@@ -160,7 +163,7 @@ def read_config(folder: Path) -> Any:
         # The library would follow it to another base model.
         raise WorkerFault("bad_model", f"{folder.name} is an adapter; give the folder of its base model")
     _check_shards(folder)
-    if not any(folder.glob("*.safetensors")):
+    if weights and not any(folder.glob("*.safetensors")):
         raise WorkerFault(
             "bad_model", f"{folder.name} has no *.safetensors file; weights in other formats are refused"
         )
