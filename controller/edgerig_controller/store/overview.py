@@ -5,6 +5,7 @@ Knows nothing of connections: which devices are there is the caller's to add.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -15,6 +16,7 @@ from edgerig_controller.fleet.schedule import Backlog, matches
 from edgerig_controller.store import tables, watch
 from edgerig_controller.store.administration import Standing, standings
 from edgerig_controller.store.devices import DeviceRow, list_devices
+from edgerig_controller.store.units import of_study
 
 _EVENTS_MAX = 1000
 
@@ -177,11 +179,22 @@ def _backlogs(session: Session, devices: tuple[DeviceRow, ...], durations: dict[
         Backlog(
             counts.get(study.study_id, 0),
             durations.get(study.study_id),
-            tuple(
-                row.device_id
-                for row in devices
-                if matches(study.device_names, study.device_labels, row.device_id, row.labels)
-            ),
+            tuple(row.device_id for row in devices if takes(row)),
         )
         for study in studies
+        for takes in (_takers(session, study),)
     ]
+
+
+def _takers(session: Session, study: tables.Study) -> Callable[[DeviceRow], bool]:
+    """Tells which devices may get something of a study; once all its units are devices, no other does."""
+    taken: set[str] | None = None
+    if study.units > 1:
+        units = of_study(session, study.study_id, study.units)
+        taken = set(units.devices.values()) if len(units.devices) == units.count else None
+
+    def takes(row: DeviceRow) -> bool:
+        asked_for = matches(study.device_names, study.device_labels, row.device_id, row.labels)
+        return asked_for and (taken is None or row.device_id in taken)
+
+    return takes

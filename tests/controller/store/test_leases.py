@@ -288,6 +288,15 @@ def test_each_unit_runs_the_whole_study_and_no_device_is_two_units(repository: R
     assert repository.studies()[0].state == "finished"
 
 
+def test_the_list_of_devices_promises_nothing_to_a_device_that_is_no_unit(repository: Repository) -> None:
+    boards(repository, "a", "b", "c")
+    create(repository, of_units(2, repeats=2))
+    for name in ("a", "b"):
+        take(repository, name)
+    (backlog,) = repository.fleet.overview(now_unix_s=T0).backlogs
+    assert (backlog.count, backlog.device_ids) == (6, ("a", "b"))
+
+
 def test_units_are_of_one_type(repository: Repository) -> None:
     boards(repository, "a")
     boards(repository, "x", machine="Jetson AGX Xavier")
