@@ -29,7 +29,7 @@ from edgerig.v1.agent_service_pb2_grpc import AgentServiceStub
 from edgerig.version import PROTOCOL_MAJOR
 from edgerig_agent import identity as identities
 from edgerig_agent.identity import Identity
-from edgerig_agent.reachability import in_words
+from edgerig_agent.reachability import in_words, leader_in
 from edgerig_agent.renewal import due_unix_s
 
 State = Literal["ok", "warning", "fault"]
@@ -208,6 +208,9 @@ def _offset(reply: ProbeResponse, begin_s: float, end_s: float) -> Finding:
 
 def _refused(identity: Identity, address: str, error: grpc.RpcError) -> Finding:
     told = in_words(error, address)
+    if leader := leader_in(error):
+        text = f"{address} stands by; the controller at {leader} leads, and the daemon finds it by itself"
+        return Finding("call", "ok", text)
     if isinstance(told, ProtocolError):
         # It read our certificate and said what it thinks of it.
         if "UNIMPLEMENTED" in told.message:

@@ -17,6 +17,8 @@ from edgerig_agent.connection import Finding
 from edgerig_agent.identity import Enrollment, Identity
 from edgerig_controller.fleet import identity as authority_of
 from edgerig_controller.fleet.identity import Authority
+from edgerig_controller.rpc.frame import Standby
+from edgerig_controller.store.controllers import Member
 from tests.controller.rpc.rig import Rig, running
 
 DAY = datetime.timedelta(days=1)
@@ -78,6 +80,14 @@ async def test_a_well_connection_is_well_in_every_step(rig: Rig, tmp_path: Path)
     found = await diagnosis(await enrolled_home(rig, tmp_path / "home"))
     assert [item.state for item in found] == ["ok"] * 7
     assert found[-1].step == "clock offset"
+
+
+async def test_a_controller_that_stands_by_is_no_fault(rig: Rig, tmp_path: Path) -> None:
+    home = await enrolled_home(rig, tmp_path / "home")
+    rig.frame.standby = Standby(Member("b", "b:9090", "b:9092", "b:9091"))
+    finding = await last(home)
+    assert (finding.step, finding.state) == ("call", "ok")
+    assert "b:9092 leads" in finding.text
 
 
 async def test_a_home_that_is_not_enrolled(tmp_path: Path) -> None:
