@@ -79,7 +79,7 @@ def test_forced_answers_have_their_length_and_their_times_ascend(running: Any) -
     assert len(set(stamps.token_mono_ns)) > len(stamps.token_mono_ns) // 2
 
 
-def test_a_model_that_it_does_not_have_is_its_refusal(running: Any) -> None:
+def test_a_field_that_it_does_not_know_is_its_refusal(running: Any) -> None:
     from dataclasses import replace
 
     strange = server.Server(
