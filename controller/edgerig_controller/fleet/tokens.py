@@ -44,8 +44,11 @@ class StoredToken:
 
 
 def new_token() -> str:
-    """Draws a token, URL-safe base64 without padding."""
-    return base64.urlsafe_b64encode(secrets.token_bytes(_TOKEN_BYTES)).rstrip(b"=").decode()
+    """Draws a token, URL-safe base64 without padding; none that a command line would take for an option."""
+    while True:
+        token = base64.urlsafe_b64encode(secrets.token_bytes(_TOKEN_BYTES)).rstrip(b"=").decode()
+        if not token.startswith("-"):
+            return token
 
 
 def hash_token(token: str) -> str:

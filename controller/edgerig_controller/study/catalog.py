@@ -13,9 +13,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from edgerig.errors import DeviceError, ProtocolError
 
@@ -89,10 +89,15 @@ class Term(_Part):
     when: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
 
 
+def _bare_term(value: Any) -> Any:
+    """Reads a term as agents of protocol 1.0 send it: an expression that always counts."""
+    return {"expression": value} if isinstance(value, str) else value
+
+
 class Memory(_Part):
     """The memory formula: terms, and which of them add up in which phase."""
 
-    terms: dict[str, Term] = Field(default_factory=dict)
+    terms: dict[str, Annotated[Term, BeforeValidator(_bare_term)]] = Field(default_factory=dict)
     phases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     # Resident set of the worker before it loads a model.
     base_process_bytes: float | None = None

@@ -85,3 +85,8 @@ def test_a_lifetime_that_cannot_be_is_refused(ttl_s: float) -> None:
 
 def test_no_lifetime_means_the_default() -> None:
     assert tokens.check_ttl(0) == tokens.DEFAULT_TTL_S
+
+
+def test_no_token_looks_like_an_option() -> None:
+    # Of 1,000 drawn without care, sixteen would.
+    assert not [token for token in (new_token() for _ in range(1000)) if token.startswith("-")]

@@ -64,3 +64,13 @@ def test_keys_of_a_newer_catalogue_are_ignored() -> None:
     document["methods"]["lora"]["colour"] = "red"
     document["planets"] = ["mars"]
     assert catalogs.parse(document).methods["lora"].trains
+
+
+def test_the_terms_of_an_agent_of_the_last_minor_are_read() -> None:
+    document = catalog()
+    document["memory"] = {
+        "terms": {"weights_bytes": "parameters * 2"},
+        "phases": {"train": ["weights_bytes"]},
+    }
+    (term,) = catalogs.parse(document).memory.terms.values()
+    assert (term.expression, term.when) == ("parameters * 2", {})
