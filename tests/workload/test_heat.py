@@ -77,3 +77,18 @@ def test_a_device_without_zones_has_nothing_to_await(tmp_path: Path) -> None:
     heat = Heat(tmp_path)
 
     assert heat.settled() and not heat.is_known
+
+
+@pytest.mark.parametrize(("slope", "settled"), [(0.7, True), (0.5, False)])
+def test_slope_and_window_are_parameters(tmp_path: Path, slope: float, settled: bool) -> None:
+    zones = Zones(tmp_path)
+    heat = Heat(tmp_path, lambda: zones.now_ns, slope_c_per_min=slope, window_s=20)
+    answers = []
+    for second in range(0, 31, 5):
+        zones.now_ns = second * SECOND_NS
+        zones.set(40 + 0.6 * second / 60)
+        answers.append(heat.settled())
+    heat.close()
+
+    assert answers[:4] == [False] * 4
+    assert set(answers[4:]) == {settled}

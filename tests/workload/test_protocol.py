@@ -58,3 +58,12 @@ def test_a_sustained_block_awaits_steady_temperatures_up_to_a_limit(
     rules = rules_of("standard", {"sustained_s": 300.0})
 
     assert rules.measured(1000, elapsed_s, 20, still) is complete
+
+
+def test_a_trial_says_what_steady_means() -> None:
+    rules = rules_of(
+        "standard", {"sustained_s": 300.0, "sustained_slope_c_per_min": 0.2, "sustained_window_s": 120.0}
+    )
+
+    assert (rules.slope_c_per_min, rules.window_s) == (0.2, 120.0)
+    assert (RULES["standard"].slope_c_per_min, RULES["standard"].window_s) == (0.5, 60.0)

@@ -27,7 +27,7 @@ KV_CACHES: dict[str, dict[str, Any]] = {
     "dynamic": {"summary": "grows with the sequence", "requires": [], "bits": None},
     "static": {"summary": "made at its full length before the request", "requires": [], "bits": None},
     "fp8": {
-        "summary": "8-bit floats with one scale a tensor; transformers 5.20 or later",
+        "summary": "8-bit floats with one scale a tensor",
         "requires": [],
         "bits": 8,
     },
