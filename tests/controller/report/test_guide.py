@@ -7,6 +7,7 @@ import re
 from functools import cache
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from edgerig_controller.evidence.build import build as build_evidence
@@ -358,3 +359,16 @@ def test_lora_is_trained_and_others_are_not() -> None:
     assert {
         c.factors["method"]["kind"] for c in rich().guide.evidence.records.configs if "trains" in c.facts
     } == {LORA["kind"]}
+
+
+def test_costs_that_two_runs_hardly_bound_do_not_overflow() -> None:
+    data = study(models=("org/small",), seeds=(1, 2))
+    wild = tuple(
+        dataclasses.replace(row, value=row.value * 1e6 ** (row.seed - 1))
+        if row.name == "ttft_s" and row.value is not None
+        else row
+        for row in data.measurements
+    )
+    with np.errstate(over="raise"):
+        (plot,) = report_of(dataclasses.replace(data, measurements=wild)).fronts.plots
+    assert all(0 <= volume.low <= volume.high for volume in plot.volumes)

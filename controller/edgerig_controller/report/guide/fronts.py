@@ -41,6 +41,7 @@ MOST_PLOTS = 12
 SEED = 20240607
 # A configuration that does not train spends nothing on it: the logarithm of next to nothing.
 NOTHING_SPENT_J = 1e-12
+LARGEST_LOG = 200.0
 # Hypervolumes: draws, axes (quality among them), and how far the reference lies beyond the dearest run:
 # so far that even the dearest configuration spans half of each axis.
 VOLUME_DRAWS, VOLUME_AXES, BEYOND = 1000, 4, 2.0
@@ -138,7 +139,7 @@ def _volumes(
     def shares(points: Floats) -> Floats:
         """Turns points and log costs into shares: of 100 points, and of the reference's cost."""
         linear = points[..., : len(scale)].copy()
-        linear[..., 1:] = np.exp(linear[..., 1:])
+        linear[..., 1:] = _cost_of(linear[..., 1:])
         return np.asarray(np.minimum(linear / scale, 1e6))
 
     axes = [Axis("quality", True, 0.0), *(Axis(name, False, 0.0) for name in used)]
@@ -164,9 +165,9 @@ def _best(found: _Candidates, drawn: Floats, utility: Utility) -> tuple[tuple[st
     train = 1 + found.costs.index(TRAINING) if TRAINING in found.costs else None
 
     def worth(points: Floats) -> Floats:
-        spent = np.exp(points[..., at])
+        spent = _cost_of(points[..., at])
         if train is not None and utility.requests:
-            spent = spent + np.exp(points[..., train]) / utility.requests
+            spent = spent + _cost_of(points[..., train]) / utility.requests
         return np.asarray(points[..., 0] - utility.points_per_joule * spent)
 
     shares = best_by_utility(found.names, drawn, worth)
@@ -299,6 +300,11 @@ def _replicates(
         for cost in found.costs
     ]
     return np.stack([quality, *costs], axis=-1)
+
+
+def _cost_of(logs: Floats) -> Floats:
+    """Undoes the logarithm; t with one degree of freedom draws more than a number can hold."""
+    return np.asarray(np.exp(np.minimum(logs, LARGEST_LOG)))
 
 
 def _log_mean(values: Mapping[str, Mapping[str, tuple[float, ...]]], cost: str, name: str) -> float:
