@@ -87,7 +87,9 @@ def _word(name: str, value: Any, differing: Mapping[str, set[str]]) -> str:
         kind = value["kind"]
         # A server is known by what the study calls it.
         called = value.get("name", kind) if name == "engine" else kind
-        shown = ",".join(f"{key}={value[key]}" for key in value if key in differing.get(kind, ()) and key != "name")
+        shown = ",".join(
+            f"{key}={value[key]}" for key in value if key in differing.get(kind, ()) and key != "name"
+        )
         word = f"{called}({shown})" if shown else str(called)
         return f"{name}={word}" if name != "method" else word
     return f"{name}={value}" if name not in {"model", "task"} else str(value)
