@@ -26,7 +26,7 @@ from tests.system.rig import Rig, until
 
 pytestmark = pytest.mark.system
 
-TRIALS = 9
+TRIALS = 12
 STUDY = f"""
 edgerig: 1
 name: turns
@@ -132,6 +132,12 @@ class Lab:
     def await_done(self, count: int) -> None:
         self.until(lambda: self.done() >= count, f"{count} trials are not done")
 
+    def await_more(self) -> None:
+        """Waits for a trial that is done from now on; the study must not be over by now."""
+        before = self.done()
+        assert before < TRIALS
+        self.await_done(before + 1)
+
     def until(self, condition: Callable[[], bool], what: str) -> None:
         try:
             until(condition, 120, what)
@@ -175,26 +181,25 @@ def test_a_study_goes_on_under_whoever_leads(lab: Lab) -> None:
     lab.await_leader("a", 1)
     lab.serve("b")
     lab.until(lambda: "stands by" in lab.log("b"), "b does not stand by")
+    refused_where_it_stands_by(lab)
     lab.enroll("a", "box")
     study_id = lab.submit("a")
-    lab.await_done(3)
-    refused_where_it_stands_by(lab, study_id)
+    lab.await_done(1)
 
     lab.processes["a"].kill()
     lab.processes["a"].wait(20)
     lab.await_leader("b", 2)
-    before = lab.done()
+    lab.await_more()
     lab.serve("a")
-    lab.await_done(before + 2)
+    lab.until(lambda: lab.log("a").count("stands by\n") == 1, "a does not stand by")
 
     # Frozen while it leads: the server gives its seat away, and when it goes on it can change nothing.
     frozen = lab.processes["b"]
     frozen.send_signal(signal.SIGSTOP)
     lab.await_leader("a", 3)
-    before = lab.done()
     frozen.send_signal(signal.SIGCONT)
     lab.until(lambda: "is lost" in lab.log("b"), "b does not notice")
-    lab.await_done(before + 1)
+    lab.await_more()
 
     # Stopped in good order: the other one leads at once.
     os.kill(lab.processes["a"].pid, signal.SIGTERM)
@@ -206,10 +211,10 @@ def test_a_study_goes_on_under_whoever_leads(lab: Lab) -> None:
     assert read_at(lab, "a", study_id) == TRIALS
 
 
-def refused_where_it_stands_by(lab: Lab, study_id: str) -> None:
+def refused_where_it_stands_by(lab: Lab) -> None:
     """Readers are served by both; a change is refused with the leader's address."""
     data = str(lab.folder("b"))
-    answer = lab.rig.call("cancel", study_id, "--data", data)
+    answer = lab.rig.call("device", "add", "nano", "--data", data)
     assert answer.exit_code == 3, answer.stdout + answer.stderr
     endpoint = homes.read_endpoint(lab.home("a"))
     assert endpoint is not None
