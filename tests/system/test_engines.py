@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from tests.fakes import completion_server
-from tests.system.rig import Rig
+from tests.system.rig import ROOT, Rig, until
 
 pytestmark = pytest.mark.system
 
@@ -63,3 +66,38 @@ def test_a_server_is_measured_and_a_program_that_is_not_allowed_is_not_started(t
     assert peaks["inference"]["value"] < 60e6 < peaks["import"]["value"]
     assert any(row["name"] == "ttft_s" and row["value"] for row in rows)
     assert "scripted" in Path(document["report"]["markdown"]).read_text()
+
+
+def test_a_cancelled_attempt_leaves_nothing_of_its_server(tmp_path: Path) -> None:
+    """Not even a helper in a session of its own that ignores SIGTERM."""
+    pids = tmp_path / "pids.json"
+    trial = json.loads((ROOT / "examples" / "trial.json").read_text())
+    command = ["python", completion_server.__file__, "--port", "{port}", "--mode", "detached"]
+    trial["engine"] = {"kind": "server", "name": "scripted", "command": [*command, "--pid-file", str(pids)]}
+    trial |= {"method": {"kind": "none"}, "inference": {**trial["inference"], "requests": 100_000}}
+    (tmp_path / "trial.json").write_text(json.dumps(trial))
+    (tmp_path / "trial-data.jsonl").write_bytes((ROOT / "examples" / "trial-data.jsonl").read_bytes())
+    (tmp_path / "agent.json").write_text(
+        json.dumps({"server_programs": [str(Path(sys.executable).with_name("python"))]})
+    )
+    program = "import sys; from edgerig.console import agent; sys.exit(agent())"
+    arguments = [
+        "measure",
+        str(tmp_path / "trial.json"),
+        "--out",
+        str(tmp_path / "out"),
+        "--home",
+        str(tmp_path),
+    ]
+    attempt = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: pids.exists() and bool(pids.read_text()), 120, "the server was not started")
+    finally:
+        attempt.send_signal(signal.SIGTERM)
+        attempt.wait(120)
+
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["failure_class"] == "FAILURE_CLASS_KILLED"
+    started = json.loads(pids.read_text())
+    assert len(started) == 2
+    assert not [pid for pid in started if os.path.exists(f"/proc/{pid}")]  # noqa: PTH110
