@@ -232,6 +232,8 @@ def _object(
     contrasts = effect.contrasts if effect else ()
     tasks = tuple(dict.fromkeys(entry.task for entry in contrasts))
     involved = _involved(records, contrasts)
+    # Those whose own sign is the claim's or is not.
+    signed = contrasts if effect is not None and effect.is_mean else ()
     return Guideline(
         claim_id=claim.claim_id,
         source=claim.source,
@@ -258,13 +260,13 @@ def _object(
         n_users=sum(entry.n_users for entry in contrasts),
         n_items=sum(entry.n_items for entry in contrasts),
         n_seeds=min((entry.n_seeds for entry in contrasts), default=0),
-        k_of_t=(sum(entry.estimate > 0 for entry in contrasts), len(contrasts)),
+        k_of_t=(sum(entry.estimate > 0 for entry in signed), len(signed)),
         tasks=tasks,
         places=_places(contrasts),
         positive_tasks=evidence.positive_tasks,
         negative_tasks=evidence.negative_tasks,
         counterexamples=tuple(
-            entry.task for entry in contrasts if (b := entry.interval(LEVEL)) is not None and b[1] < 0
+            entry.task for entry in signed if (b := entry.interval(LEVEL)) is not None and b[1] < 0
         ),
         scope=_scope(contrasts, involved),
         hardware="emulated" if _emulated(records) else "measured",
@@ -345,7 +347,8 @@ def _evidence(
 ) -> Evidence:
     if effect is None:
         return Evidence(claim.delta, None, None, None, None, None, missing=found.missing)
-    positive, negative = effect.signs()
+    # Places of a shape (H1) are gains that the shape is made of: their signs say nothing of the claim.
+    positive, negative = effect.signs() if effect.is_mean else (0, 0)
     return Evidence(
         delta=claim.delta,
         estimate=effect.estimate,

@@ -65,6 +65,22 @@ def test_an_inverted_u_is_found_with_its_vertex() -> None:
     assert 0.3 < found.facts["vertex"] < 0.7
 
 
+def test_gains_of_either_sign_are_no_heterogeneity_of_a_shape() -> None:
+    def split(task: TaskEvidence) -> TaskEvidence:
+        """RAG leads by far on every other task: gains of both signs, and no bend."""
+        scores = task.table.scores.copy()
+        lead = 0.3 if int(task.table.task.removeprefix("task-")) % 2 else -0.3
+        for at, config in enumerate(records("W0").configs):
+            if config.factors["method"]["kind"] == "rag":
+                scores[at] += lead
+        return scores_changed(task, scores)
+
+    found = judge_family(change(records("W0"), split), registered())[0]
+    assert found.verdict == Verdict.UNDERPOWERED.value
+    assert (found.positive_tasks, found.negative_tasks, found.k_of_t) == (0, 0, (0, 0))
+    assert found.counterexamples == () and len(found.places) == 7
+
+
 def test_an_inverted_u_of_one_measure_alone_is_not_enough() -> None:
     def forget(task: TaskEvidence) -> TaskEvidence:
         assert task.difficulty is not None

@@ -42,7 +42,7 @@ def _mcnemar(facts: Mapping[str, Any]) -> str:
 
 def _places(found: Guideline) -> list[str]:
     """Says on how many tasks the sign is shown, and where (Benjamini and Hochberg at 10 %)."""
-    if len(found.places) < 2:
+    if len(found.places) < 2 or not found.k_of_t[1]:
         return []
     shown = [place for place in found.places if place.p_bh is not None and place.p_bh <= SHOWN_AT]
     where = ", ".join(f"{place.task} ({'+' if place.estimate > 0 else '−'})" for place in shown)
