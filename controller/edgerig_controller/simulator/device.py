@@ -166,6 +166,8 @@ class Device:
 
     async def _settle(self, stub: Any, held: _Held, verdict: int) -> None:
         if verdict in (pb.VERDICT_ALREADY_HAVE, pb.VERDICT_DISCARD):
+            # A commit whose reply was lost counts as well.
+            self.tally.committed += verdict == pb.VERDICT_ALREADY_HAVE
             self._held = None
         elif held.result is not None:
             await self._commit(stub, held, held.result)
