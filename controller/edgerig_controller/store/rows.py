@@ -13,9 +13,7 @@ StudyState = Literal["active", "finished", "cancelled"]
 # settled: left out, because what it would tell is known well enough; the event `trials_left_out` says why.
 TrialState = Literal["queued", "leased", "done", "cancelled", "settled"]
 # batch: on its way to a device without a network, and no lease that ends by itself.
-AttemptState = Literal[
-    "offered", "accepted", "running", "unknown", "batch", "lost", "committed", "cancelled"
-]
+AttemptState = Literal["offered", "accepted", "running", "unknown", "batch", "lost", "committed", "cancelled"]
 
 
 @dataclass(frozen=True)
