@@ -1,4 +1,4 @@
-"""`edgerig serve`, `stop` and `controllers`: the controller as a process, and those it shares a store with."""
+"""`edgerig serve`, `stop` and `controllers`: the controller as a process, and those that share its store."""
 
 from __future__ import annotations
 
