@@ -75,8 +75,8 @@ class Lockstep:
         connection, _ = self._listener.accept()
         with connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while b"\r\n\r\n" not in (head := connection.recv(65536)):
-                assert head
+            # All of it: closing with a part unread would reset the connection.
+            read_request(connection)
             # The client reads its clock when it accepts a request and when it has sent it.
             reads = 2
             for write in self._writes:
@@ -87,6 +87,17 @@ class Lockstep:
                     self._now_ns += 1_000_000_000
                     reads = self._reads + 1
                 connection.sendall(write)
+
+
+def read_request(connection: socket.socket) -> bytes:
+    """Reads one request with its body and returns the body."""
+    with connection.makefile("rb") as stream:
+        length = 0
+        while (line := stream.readline(65536)).strip():
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        return stream.read(length)
 
 
 class _Handler(BaseHTTPRequestHandler):
