@@ -23,7 +23,7 @@ $(VENV)/.installed-dev: pyproject.toml tools/install.py
 	@touch $@ $(VENV)/.installed
 
 test: dev check
-	$(BIN)/python -m pytest -m "not gpu and not jetson" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not gpu and not jetson" -n 3 --dist loadfile --no-loadscope-reorder --durations 15
 
 check: lint types imports check-protos contract
 

@@ -13,3 +13,12 @@ from bench import guardian
 def _nothing_outlives_a_killed_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with guardian.watching(tmp_path_factory.getbasetemp()):
         yield
+
+
+# Tests that start whole systems wait much: begun first, they leave the cores to those that compute.
+_FIRST = ("tests/system/", "tests/sim/", "tests/bench/", "tests/deploy/", "tests/tools/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the files that take longest, so that no process is left with a long one at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
