@@ -130,5 +130,6 @@ def test_ctrl_c_leaves_no_load_behind(tmp_path: Path) -> None:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert children
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(60) == 130
+        ended = process.wait(60)
+        assert ended == 130, process.stderr.read()
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
