@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,16 @@ from bench import guardian
 def _nothing_outlives_a_killed_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with guardian.watching(tmp_path_factory.getbasetemp()):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_as_they_were() -> Iterator[None]:
+    """A program that was called in this process may ignore signals; whatever is started later would, too."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 # Tests that start whole systems wait much: begun first, they leave the cores to those that compute.
