@@ -18,6 +18,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from edgerig.documents import canonical_bytes, from_json, to_json
+from edgerig.durable import sync
 from edgerig.errors import ProtocolError, StorageError
 from edgerig.v1.attempt_pb2 import AttemptResult, Manifest
 from edgerig.v1.trial_pb2 import FileRef, Trial
@@ -138,8 +139,8 @@ def write_manifest(folder: Path, attempt_id: str) -> None:
     paths = [folder / name for name in names] + traces
     try:
         for path in paths:
-            _sync(path)
-        _sync(folder)
+            sync(path)
+        sync(folder)
         files = [_file_ref(folder, path) for path in paths]
     except OSError as error:
         raise StorageError(f"cannot finish the attempt folder: {error}", hint=f"df -h {folder}") from error
@@ -174,7 +175,7 @@ def write_durably(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise StorageError(f"cannot write {path.name}: {error}", hint=f"df -h {path.parent}") from error
 
@@ -238,11 +239,3 @@ def _text(document: dict[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{key} is not a text")
     return value
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

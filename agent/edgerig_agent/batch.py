@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgerig import documents
 from edgerig.channel import CHUNK_BYTES
+from edgerig.durable import sync
 from edgerig.errors import DataError, ProtocolError, StorageError, UsageError
 from edgerig.v1 import agent_service_pb2 as wire
 from edgerig.v1.batch_service_pb2 import BatchDocument
@@ -148,7 +149,7 @@ class FolderController:
             files.write_durably(fresh / "commit.json", commit_json)
             shutil.rmtree(target, ignore_errors=True)
             fresh.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
         except OSError as error:
             raise StorageError(
                 f"cannot write {target}: {error}", hint=f"df -h {self._batch.folder}"
@@ -244,7 +245,7 @@ def _put_into_home(result: Path, attempts: Path) -> bool:
     files.write_durably(fresh / "lease.json", (result / "lease.json").read_bytes())
     files.write_message(fresh / "manifest.json", commit.manifest)
     fresh.rename(target)
-    _sync(attempts)
+    sync(attempts)
     return True
 
 
@@ -300,12 +301,4 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfileobj(read, written)
         written.flush()
         os.fsync(written.fileno())
-    _sync(target.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)

@@ -19,6 +19,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from edgerig.documents import canonical_bytes, from_json, to_json
+from edgerig.durable import sync
 from edgerig.errors import ProtocolError, StorageError
 from edgerig.v1.agent_service_pb2 import Lease
 from edgerig.v1.attempt_pb2 import (
@@ -209,11 +210,11 @@ def make(folder: AttemptFolder, lease: Lease) -> None:
     try:
         if not folder.path.parent.is_dir():
             folder.path.parent.mkdir(parents=True, mode=0o700)
-            _sync_folder(folder.path.parent.parent)
+            sync(folder.path.parent.parent)
         folder.path.mkdir(exist_ok=True, mode=0o700)
         _write_document(folder.path / "lease.json", to_json(lease))
         # The row that follows must not outlive the folder that it names.
-        _sync_folder(folder.path.parent)
+        sync(folder.path.parent)
     except (ValueError, json_format.Error) as error:
         raise ProtocolError(f"the offer of attempt {folder.attempt_id} is no document: {error}") from error
     except OSError as error:
@@ -271,15 +272,7 @@ def _write_document(path: Path, document: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
 
 
 def _read(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgerig.durable import sync
 from edgerig.errors import DeviceError, StorageError, UsageError
 from edgerig.version import CLOCK_FLOOR_UNIX_S
 from edgerig_agent.processes import ProcessRef, is_alive
@@ -108,12 +109,12 @@ def save(home: Path, identity: Identity) -> None:
         _write(fresh / "certificate.pem", identity.certificate_pem, mode=0o644)
         _write(fresh / "ca.pem", identity.ca_pem, mode=0o644)
         _write(fresh / "enrollment.json", json.dumps(document, indent=1).encode(), mode=0o644)
-        _sync_folder(fresh)
+        sync(fresh)
         if place.exists():
             shutil.rmtree(_old_folder(home), ignore_errors=True)
             place.rename(_old_folder(home))
         _finish_replacement(home)
-        _sync_folder(home)
+        sync(home)
     except OSError as error:
         raise StorageError(f"cannot write {place}: {error}", hint=f"df -h {home}") from error
 
@@ -231,14 +232,6 @@ def _finish_replacement(home: Path) -> None:
         shutil.rmtree(_old_folder(home), ignore_errors=True)
     elif not place.exists() and (_old_folder(home) / "enrollment.json").is_file():
         _old_folder(home).rename(place)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:

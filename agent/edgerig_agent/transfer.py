@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgerig.channel import CHUNK_BYTES
+from edgerig.durable import sync
 from edgerig.errors import DeviceError, ProtocolError, RejectedError, StorageError
 from edgerig.v1.agent_service_pb2 import (
     GetChunkRequest,
@@ -126,7 +127,7 @@ async def fetch(cache: BlobCache, reference: FileRef, source: ChunkSource) -> Pa
             raise ProtocolError(f"blob {reference.sha256} arrived with another content than its name says")
         partial.chmod(0o444)
         partial.rename(target)
-        _sync_folder(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise StorageError(
             f"cannot store blob {reference.sha256[:12]}: {error}", hint=f"df -h {cache.root}"
@@ -202,11 +203,3 @@ def _hash_existing(path: Path, hasher: hashlib._Hash) -> None:
     with path.open("rb") as file:
         while piece := file.read(1024 * 1024):
             hasher.update(piece)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

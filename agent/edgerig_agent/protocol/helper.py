@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgerig.durable import sync
 from edgerig_agent.protocol.record import RECORD
 from edgerig_agent.protocol.steps import (
     LOST_AT_BOOT,
@@ -76,7 +77,7 @@ class Record:
     def _write(self) -> None:
         if not self.steps:
             self._path.unlink(missing_ok=True)
-            _sync(self._state)
+            sync(self._state)
             return
         temporary = self._path.with_suffix(".new")
         document = {"boot_id": self.boot_id, "root": self.root, "steps": self.steps}
@@ -85,7 +86,7 @@ class Record:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
-        _sync(self._state)
+        sync(self._state)
 
 
 def put_back(state: Path, record: Record) -> tuple[list[str], list[str]]:
@@ -211,14 +212,6 @@ def _answer(document: dict[str, Any]) -> None:
         sys.stdout.flush()
     except OSError:
         return
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

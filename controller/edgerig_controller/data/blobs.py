@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from edgerig.durable import sync
 from edgerig.errors import NotFoundError, ProtocolError, StorageError
 
 # One blob; the largest shard of a hub model is about 10 GB.
@@ -169,7 +170,7 @@ class BlobStore:
         self.discard_partials()
         with _disk(self._root):
             for folder in (self._root, *self._root.glob("[0-9a-f][0-9a-f]")):
-                _fsync_folder(folder)
+                sync(folder)
 
     def discard_partials(self) -> int:
         """Removes pieces of unfinished uploads and returns their bytes; nobody may be uploading."""
@@ -208,11 +209,11 @@ class BlobStore:
         if not final.parent.is_dir():
             final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A folder's name is durable only when the folder above it is synced.
-            _fsync_folder(self._root)
+            sync(self._root)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(final)
-        _fsync_folder(final.parent)
+        sync(final.parent)
 
     def _lock(self, sha256: str) -> threading.Lock:
         self.path(sha256)
@@ -233,14 +234,6 @@ def _copy(source: BinaryIO, target: Path) -> str:
             digest.update(piece)
             file.write(piece)
     return digest.hexdigest()
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _absent(sha256: str) -> NotFoundError:
