@@ -227,15 +227,10 @@ class KeptFiles:
         self.refused = False
 
     def read_texts(self) -> list[Text]:
-        """Reads every file once."""
-        pread = os.pread
-        texts: list[Text] = []
-        try:
-            for fd in self.fds:
-                texts.append(pread(fd, _NUMBER_BYTES, 0))  # noqa: PERF401
-        except OSError:
-            return self._one_by_one()
-        self.refused = False
+        """Reads every file once, and copes with each that is refused."""
+        texts = [file.read_text() for file in self._files]
+        self.fds[:] = [file.fileno() for file in self._files]
+        self.refused = any(isinstance(text, int) for text in texts)
         return texts
 
     def close(self) -> None:
@@ -244,12 +239,6 @@ class KeptFiles:
             file.close()
         self._files = []
         self.fds.clear()
-
-    def _one_by_one(self) -> list[Text]:
-        texts = [file.read_text() for file in self._files]
-        self.fds[:] = [file.fileno() for file in self._files]
-        self.refused = any(isinstance(text, int) for text in texts)
-        return texts
 
 
 def numbers_of(texts: list[Text]) -> list[int]:
