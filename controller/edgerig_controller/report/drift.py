@@ -30,7 +30,7 @@ ENERGY_SHARE = 0.05
 FEWEST_RUNS = 4
 
 # Figures that are watched: name, statistic and phase ('' = any).
-_WATCHED = (
+WATCHED = (
     ("ttft_s", "p50", ""),
     ("decode_tokens_per_s", "", ""),
     ("step_s", "p50", ""),
@@ -116,7 +116,7 @@ def canary_report(data: StudyData) -> CanaryReport | None:
     drifts = [
         _drift(rows, runs)
         for key, rows in sorted(_series(data.measurements, runs).items())
-        if _is_watched(key[1], key[2], key[3])
+        if is_one_of(WATCHED, key[1], key[2], key[3])
     ]
     flags = (FLAG,) if any(drift.verdict == "drifted" for drift in drifts) else ()
     return CanaryReport(index, cells[index], tuple(drifts), flags)
@@ -136,8 +136,9 @@ def _series(
     return found
 
 
-def _is_watched(name: str, statistic: str, phase: str) -> bool:
-    return any(name == n and s in ("", statistic) and p in ("", phase) for n, s, p in _WATCHED)
+def is_one_of(watched: Sequence[tuple[str, str, str]], name: str, statistic: str, phase: str) -> bool:
+    """Tells whether a figure is among those that are named by name, statistic and phase ('' = any)."""
+    return any(name == n and s in ("", statistic) and p in ("", phase) for n, s, p in watched)
 
 
 def _drift(rows: Sequence[MeasurementRow], runs: dict[str, AttemptRow]) -> Drift:

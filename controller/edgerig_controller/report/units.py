@@ -24,15 +24,10 @@ from statistics import fmean
 from scipy.special import chdtri, fdtri
 
 from edgerig_controller.report.data import StudyData
+from edgerig_controller.report.drift import WATCHED, is_one_of
 
-_WATCHED = (
-    ("ttft_s", "p50", ""),
-    ("decode_tokens_per_s", "", ""),
-    ("step_s", "p50", ""),
-    ("energy_j", "sum", "inference"),
-    ("energy_j", "sum", "train"),
-    ("power_mean_w", "", "inference"),
-)
+# Power differs from unit to unit, and hardly from run to run.
+_WATCHED = (*WATCHED, ("power_mean_w", "", "inference"))
 _LOW, _HIGH = 0.025, 0.975
 
 
@@ -137,16 +132,12 @@ def units_report(data: StudyData) -> UnitsReport | None:
         run = runs.get(row.attempt_id)
         if run is None or row.value is None or not row.value > 0 or not math.isfinite(row.value):
             continue
-        if row.boundary != "rail" and _is_watched(row.name, row.statistic, row.phase):
+        if row.boundary != "rail" and is_one_of(_WATCHED, row.name, row.statistic, row.phase):
             found = series[row.name, row.phase, row.boundary, row.source]
             found.setdefault((run.cell_index, run.device_id), []).append(row.value)
     spreads = [_spread(key[:3], groups) for key, groups in sorted(series.items())]
     devices = tuple(sorted({run.device_id for run in runs.values()}))
     return UnitsReport(wanted, devices, tuple(spreads))
-
-
-def _is_watched(name: str, statistic: str, phase: str) -> bool:
-    return any(name == n and s in ("", statistic) and p in ("", phase) for n, s, p in _WATCHED)
 
 
 def _spread(key: tuple[str, str, str], groups: Group) -> Spread:
