@@ -90,14 +90,11 @@ class Rig:
             found[:] = self.processes(part)
             return bool(found)
 
-        until(look, timeout_s, f"no process of this rig mentions {part!r}\n{self.logs()}")
+        until(look, timeout_s, lambda: f"no process of this rig mentions {part!r}\n{self.logs()}")
         return found[0]
 
     def logs(self) -> str:
-        return "\n".join(
-            f"--- {path}\n{path.read_text(errors='replace')[-3000:]}"
-            for path in sorted(self.data.rglob("*.log"))
-        )
+        return "\n".join(f"--- {path}\n{_end_of(path)}" for path in sorted(self.data.rglob("*.log")))
 
     def kill_everything(self) -> None:
         for process in self.processes(""):
@@ -107,10 +104,18 @@ class Rig:
                 continue
 
 
-def until(condition: Callable[[], bool], timeout_s: float, message: str) -> None:
+def _end_of(path: Path) -> str:
+    """Returns the last of a log; a running agent clears the folders of attempts that it delivered."""
+    try:
+        return path.read_text(errors="replace")[-3000:]
+    except FileNotFoundError:
+        return "(gone)"
+
+
+def until(condition: Callable[[], bool], timeout_s: float, message: str | Callable[[], str]) -> None:
     """Waits for another process; the only way to see one change is to look again."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(message)
+            pytest.fail(message if isinstance(message, str) else message())
         time.sleep(0.02)

@@ -55,7 +55,7 @@ def killed_all_over(rig: Rig, supervised: Supervised, counts: dict[str, int]) ->
     parts = [part for part, count in counts.items() for _ in range(count)]
     try:
         killed = harass(supervised, parts, seed, finished=lambda: is_finished(rig))
-        until(lambda: is_finished(rig), 120, f"the study does not end\n{rig.logs()}")
+        until(lambda: is_finished(rig), 120, lambda: f"the study does not end\n{rig.logs()}")
     finally:
         supervised.stop()
     return killed
