@@ -18,8 +18,9 @@ from edgerig_controller.data.tasks import (
     largest_history,
 )
 from edgerig_controller.study.catalog import Catalog
+from edgerig_controller.study.crossed import TaskEntry
 from edgerig_controller.study.problems import nearest
-from edgerig_controller.study.spec import Study, TaskEntry
+from edgerig_controller.study.spec import Study
 from edgerig_controller.study.yaml_source import Document, Path
 
 # A synthetic row repeats its user's profile, and all rows are made in memory.

@@ -21,6 +21,7 @@ from edgerig_controller.study import canary as canaries
 from edgerig_controller.study import catalog as catalogs
 from edgerig_controller.study import checks, choices, claims, predict, problems, selectors, serving, trials
 from edgerig_controller.study.catalog import Catalog, local_catalog
+from edgerig_controller.study.crossed import TaskEntry
 from edgerig_controller.study.dry_run import dry_run
 from edgerig_controller.study.expand import CELLS, TRIALS, Expansion, Rule, expand, labels
 from edgerig_controller.study.prepared import (
@@ -33,7 +34,7 @@ from edgerig_controller.study.prepared import (
     RetryRule,
 )
 from edgerig_controller.study.sources import TEACHER, Resolved, Sources
-from edgerig_controller.study.spec import Study, TaskEntry
+from edgerig_controller.study.spec import Study
 from edgerig_controller.study.yaml_source import Document, read
 
 __all__ = ["HashOnly", "dry_run", "local_catalog", "prepare"]

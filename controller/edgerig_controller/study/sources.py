@@ -17,7 +17,8 @@ from edgerig_controller.data import tasks as task_sources
 from edgerig_controller.data import vocabulary
 from edgerig_controller.data.sink import BlobSink
 from edgerig_controller.study.catalog import Catalog
-from edgerig_controller.study.spec import Choice, Study, TaskEntry
+from edgerig_controller.study.crossed import Choice, TaskEntry
+from edgerig_controller.study.spec import Study
 from edgerig_controller.study.yaml_source import Document
 
 

@@ -6,21 +6,19 @@ the workload's catalogue; whether models and data exist, by `data`.
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from edgerig_controller.study import presets
+from edgerig_controller.study.crossed import Exclude, Factors, TaskEntry
 from edgerig_controller.study.labels import MAX_CHARS
 from edgerig_controller.study.labels import check as check_label
 from edgerig_controller.study.servers import Server
+from edgerig_controller.study.values import COUNT_MOST, Frozen, Name, Selector, Text
 
 SCHEMA_VERSION = 1
 SEED_MOST = 2**31 - 1
-HISTORY_MOST = 1_000_000
-_COUNT_MOST = 2**31 - 1
 _DAYS_30_S = 30 * 24 * 3600.0
 _UNITS = {
     "": 1,
@@ -36,20 +34,6 @@ _UNITS = {
 }
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]{0,3})\s*")
 
-Scalar: TypeAlias = str | int | float | bool
-Level: TypeAlias = Scalar | Annotated[list[Scalar], Field(min_length=1, max_length=1000)]
-Selector: TypeAlias = Annotated[
-    dict[str, Level],
-    Field(
-        min_length=1,
-        max_length=32,
-        description="Dotted factor names and the value, or the list of values, that each must have; "
-        "all must hold. Examples: `{model: starter/small}`, `{method.kind: lora, method.r: [8, 16]}`.",
-    ),
-]
-Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Text: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-
 
 def _bytes(value: Any) -> Any:
     """Turns `2GiB` into bytes; everything else is left to the number check."""
@@ -59,64 +43,6 @@ def _bytes(value: Any) -> Any:
     if match is None or match[2].lower() not in _UNITS:
         raise ValueError("expected bytes as a whole number, or text such as 512MiB, 2GiB, 4GB")
     return round(float(match[1]) * _UNITS[match[2].lower()])
-
-
-def _history(value: Any) -> Any:
-    return -1 if value == "all" else value
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Choice(BaseModel):
-    """Levels of `method` or `compression`: a kind, and parameters that the catalogue knows.
-
-    A list of kinds, or of values of a parameter, stands for one level each.
-    """
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
-    __pydantic_extra__: dict[str, Level]
-
-    kind: Text | Annotated[list[Text], Field(min_length=1, max_length=1000)] = Field(
-        description="Name of the method or compression, or a list of names; "
-        "`python -m edgerig_workload catalog` lists them."
-    )
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds that the entry names."""
-        return (self.kind,) if isinstance(self.kind, str) else tuple(self.kind)
-
-    def levels(self) -> list[dict[str, Any]]:
-        """Return the levels that the entry stands for; the last of its lists changes fastest."""
-        lists = {
-            name: value if isinstance(value, list) else [value]
-            for name, value in {"kind": list(self.kinds), **(self.__pydantic_extra__ or {})}.items()
-        }
-        return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
-
-
-class PresetChoice(BaseModel):
-    """A published setting by its name (`edgerig presets`), and parameters that are to differ from it."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
-    __pydantic_extra__: dict[str, Level]
-
-    preset: Text = Field(description="`edgerig presets` lists them with their sources.")
-
-
-_NONE = Choice.model_validate({"kind": "none"})
-ChoiceLevel: TypeAlias = Annotated[
-    Choice,
-    BeforeValidator(presets.spelled_out, json_schema_input_type=Choice | PresetChoice | str),
-    Field(description="A kind alone, or kinds with parameters; lists in it are crossed."),
-]
-_HistoryInput: TypeAlias = Annotated[int, Field(ge=-1, le=HISTORY_MOST)] | Literal["all"]
-HistoryLevel: TypeAlias = Annotated[
-    Annotated[int, Field(ge=-1, le=HISTORY_MOST)],
-    BeforeValidator(_history, json_schema_input_type=_HistoryInput),
-]
 
 
 def _expressions(value: Any) -> Any:
@@ -132,7 +58,7 @@ LabelExpression: TypeAlias = Annotated[
 ]
 
 
-class Devices(_Frozen):
+class Devices(Frozen):
     """Which devices may run the trials: by name, or by having all of the labels."""
 
     names: tuple[Name, ...] = Field(default=(), max_length=1000, description="Ids of enrolled devices.")
@@ -147,137 +73,12 @@ class Devices(_Frozen):
     )
 
 
-class TaskEntry(_Frozen):
-    """One task: questions of many users, each with a history."""
-
-    name: Name = Field(
-        description="With `source: synthetic` or `lamp` a task of the catalogue; with `jsonl` any name."
-    )
-    source: Literal["synthetic", "jsonl", "lamp"] = Field(
-        description="`synthetic`: LaMP-shaped data made by edgerig. `jsonl`: a file of your own. "
-        "`lamp`: a folder with the benchmark's published files."
-    )
-    path: Text | None = Field(
-        default=None,
-        description="The file (`jsonl`) or folder (`lamp`), relative to the study file.",
-    )
-    users: int | None = Field(
-        default=None,
-        ge=1,
-        le=100_000,
-        description="Users to make (`synthetic`; 40), or to take out of the data (`lamp`; all), always the "
-        "same ones.",
-    )
-    split: Literal["user", "time"] | None = Field(
-        default=None, description="Which split of LaMP: by user, or by time. Only with `lamp`; user."
-    )
-    part: Literal["train", "dev"] | None = Field(
-        default=None,
-        description="Whose questions are asked; golds of test are not public. Only with `lamp`; dev.",
-    )
-    items_per_user: int | None = Field(
-        default=None, ge=1, le=10_000, description="Questions per user. Only with `synthetic`; 4."
-    )
-    kind: Literal["classification", "rating", "generation"] | None = Field(
-        default=None, description="How outputs are compared. Needed with `jsonl`, and only there."
-    )
-    metric: Text | None = Field(
-        default=None, description="Item score; by default the first that fits the kind."
-    )
-    labels: tuple[Text, ...] | None = Field(
-        default=None,
-        min_length=2,
-        max_length=10_000,
-        description="Closed set of outputs; by default those of the file.",
-    )
-    answer_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        le=4096,
-        description="Longest answer in tokens; by default the catalogue's for the kind.",
-    )
-
-
-class Factors(_Frozen):
-    """What is crossed. Every list is a factor."""
-
-    model: tuple[Text, ...] = Field(
-        min_length=1,
-        max_length=1000,
-        description="`starter/NAME`, `org/name@revision`, a folder (relative to the study file), or "
-        "`device:/path` for a folder on the device.",
-    )
-    method: tuple[ChoiceLevel, ...] = Field(
-        min_length=1, max_length=1000, description="How the model is made personal; `none` for not at all."
-    )
-    compression: tuple[ChoiceLevel, ...] = Field(
-        default=(_NONE,), min_length=1, max_length=1000, description="How the weights are compressed."
-    )
-    history: tuple[HistoryLevel, ...] = Field(
-        default=(16,),
-        min_length=1,
-        max_length=1000,
-        description="Latest profile items per user that a method may use; `all` (or -1) for all of them.",
-    )
-    power_mode: tuple[Name, ...] = Field(
-        default=(),
-        max_length=32,
-        description="Power modes of the device (nvpmodel name or number, or platform profile), set for each "
-        "attempt and put back; left out: as it is.",
-    )
-    engine: tuple[Text, ...] = Field(
-        default=(),
-        max_length=100,
-        description="What runs the model: an engine of the catalogue, or the name of one of `servers`; left "
-        "out: transformers.",
-    )
-    kv_cache: tuple[Text, ...] = Field(
-        default=(),
-        max_length=100,
-        description="Kinds of key-value caches of transformers; left out: dynamic.",
-    )
-    page_cache: tuple[Literal["cold", "warm"], ...] = Field(
-        default=(),
-        max_length=2,
-        description="What of the model's files is in memory before the load: nothing, or all of them; left "
-        "out: as it is found.",
-    )
-    prompt_tokens: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = Field(
-        default=(), max_length=1000, description="Instead of `inference.prompt_tokens`: a length as a factor."
-    )
-    new_tokens: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
-        default=(), max_length=1000, description="Instead of `inference.new_tokens`."
-    )
-    batch: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
-        default=(), max_length=1000, description="Instead of `inference.batch`."
-    )
-    train_samples: tuple[Annotated[int, Field(ge=1, le=_COUNT_MOST)], ...] = Field(
-        default=(),
-        max_length=1000,
-        description="Samples after which training stops, instead of `budgets.train.samples`: a budget as a "
-        "factor. Methods that do not train stand at the largest.",
-    )
-
-
-class Exclude(BaseModel):
-    """A combination that is not run; every key but `reason` is a dotted factor name."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
-    __pydantic_extra__: dict[str, Level]
-
-    reason: Text = Field(description="Why it is left out; the report prints it.")
-
-    def selector(self) -> dict[str, Level]:
-        """Return the conditions, all of which must hold."""
-        return dict(self.__pydantic_extra__ or {})
-
-
-class TrainBudget(_Frozen):
+class TrainBudget(Frozen):
     """Stop rules of training, whichever comes first; 0 means not limited by it."""
 
-    samples: int = Field(default=0, ge=0, le=_COUNT_MOST)
-    tokens: int = Field(default=0, ge=0, le=_COUNT_MOST)
-    steps: int = Field(default=0, ge=0, le=_COUNT_MOST)
+    samples: int = Field(default=0, ge=0, le=COUNT_MOST)
+    tokens: int = Field(default=0, ge=0, le=COUNT_MOST)
+    steps: int = Field(default=0, ge=0, le=COUNT_MOST)
     duration_s: float = Field(default=0.0, ge=0, le=_DAYS_30_S)
     energy_j: float = Field(
         default=0.0,
@@ -305,7 +106,7 @@ class TrainBudget(_Frozen):
     )
 
 
-class AttemptBudget(_Frozen):
+class AttemptBudget(Frozen):
     """Limits of one attempt."""
 
     duration_s: float = Field(
@@ -322,14 +123,14 @@ class AttemptBudget(_Frozen):
     )
 
 
-class Budgets(_Frozen):
+class Budgets(Frozen):
     """Limits of training and of whole attempts."""
 
     train: TrainBudget = TrainBudget()
     attempt: AttemptBudget = AttemptBudget()
 
 
-class Settings(_Frozen):
+class Settings(Frozen):
     """What is set on the device during each attempt and put back afterwards."""
 
     jetson_clocks: bool = Field(
@@ -343,7 +144,7 @@ class Settings(_Frozen):
     )
 
 
-class ProtocolOverrides(_Frozen):
+class ProtocolOverrides(Frozen):
     """Numbers of the protocol that differ from those of its name.
 
     Figures of a study that asks for less than its protocol carry the flag `shortened_protocol`.
@@ -386,7 +187,7 @@ class ProtocolOverrides(_Frozen):
     )
 
 
-class Inference(_Frozen):
+class Inference(Frozen):
     """The inference profile; lengths are forced so that the work is the same for all."""
 
     prompt_tokens: int = Field(default=64, ge=1, le=1_000_000)
@@ -395,7 +196,7 @@ class Inference(_Frozen):
     requests: int = Field(default=20, ge=1, le=100_000)
 
 
-class Precision(_Frozen):
+class Precision(Frozen):
     """When the further repeats of a cell are left out: its figures are precise enough.
 
     Half of the 95 % t interval over all runs of the cell, as a share of the mean. A figure that
@@ -407,7 +208,7 @@ class Precision(_Frozen):
     energy: float = Field(default=0.05, ge=0, le=1, description="Of `j_per_request`; 0 = not asked.")
 
 
-class Claim(_Frozen):
+class Claim(Frozen):
     """A statement fixed before the first run: one side is better than the other by a margin."""
 
     id: Name
@@ -428,7 +229,7 @@ class Claim(_Frozen):
     )
 
 
-class Retry(_Frozen):
+class Retry(Frozen):
     """Which trials run again by themselves. What the earlier attempts brought is kept, and does not count."""
 
     max_attempts: int = Field(
@@ -445,7 +246,7 @@ class Retry(_Frozen):
     )
 
 
-class Study(_Frozen):
+class Study(Frozen):
     """A study file, schema version 1."""
 
     edgerig: Literal[1] = Field(description="Version of this schema.")
