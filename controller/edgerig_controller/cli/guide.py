@@ -64,38 +64,9 @@ def guide(
     folder: Path | None,
     difficulty: Path | None,
     probes: tuple[Path, ...],
-    max_ram: float | None,
-    max_latency_ms: float | None,
-    max_j_per_request: float | None,
-    points_per_joule: float | None,
-    requests: float | None,
+    **limits: float | None,
 ) -> int:
     """Judge the claims of each STUDY, and H1 to H10, and write guidelines.json and a report."""
-    from edgerig_controller.guidelines.utility import Utility
-
-    if requests is not None and points_per_joule is None:
-        raise UsageError(
-            "--requests spreads the energy of training, which has no price", hint="--points-per-joule"
-        )
-    utility = Utility(
-        ram_bytes=max_ram,
-        latency_s=None if max_latency_ms is None else max_latency_ms / 1e3,
-        energy_j=max_j_per_request,
-        points_per_joule=points_per_joule or 0.0,
-        requests=requests,
-    )
-    return _guided(context, studies, exports, folder, difficulty, probes, utility)
-
-
-def _guided(
-    context: Context,
-    studies: tuple[str, ...],
-    exports: tuple[Path, ...],
-    folder: Path | None,
-    difficulty: Path | None,
-    probes: tuple[Path, ...],
-    utility: Utility,
-) -> int:
     from edgerig_controller.evidence import hardness
     from edgerig_controller.evidence.build import build
     from edgerig_controller.evidence.judge import judge
@@ -103,6 +74,7 @@ def _guided(
     from edgerig_controller.report.guide.build import build as build_report
     from edgerig_controller.report.guide.extras import document as whole_document
 
+    utility = _utility(**limits)
     hard = hardness.read(difficulty) if difficulty is not None else None
     data = load(context, studies, exports)
     found = judge(build(data, difficulty=hard))
@@ -117,6 +89,28 @@ def _guided(
     context.out.note(f"Next: {context.again(f'edgerig replay {files.guidelines}')}")
     context.out.document({**whole_document(report), "report": files.document(), "exit_code": code})
     return code
+
+
+def _utility(
+    max_ram: float | None,
+    max_latency_ms: float | None,
+    max_j_per_request: float | None,
+    points_per_joule: float | None,
+    requests: float | None,
+) -> Utility:
+    from edgerig_controller.guidelines.utility import Utility
+
+    if requests is not None and points_per_joule is None:
+        raise UsageError(
+            "--requests spreads the energy of training, which has no price", hint="--points-per-joule"
+        )
+    return Utility(
+        ram_bytes=max_ram,
+        latency_s=None if max_latency_ms is None else max_latency_ms / 1e3,
+        energy_j=max_j_per_request,
+        points_per_joule=points_per_joule or 0.0,
+        requests=requests,
+    )
 
 
 def _probed(context: Context, data: list[StudyData], files: tuple[Path, ...]) -> list[Contamination]:
