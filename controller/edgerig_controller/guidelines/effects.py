@@ -60,8 +60,7 @@ class Effect:
         having been chosen: with the whole error of the interval for the smallest t of all
         pairs, and never less than Student's. Where pairs are alike only that bound
         can fail, where one stands apart each fails as often as Student's, so that
-        the level holds. The lower bound of the best takes the largest |t| instead, so that a
-        claim about some pair is falsely supported no more often than any other claim.
+        the level holds (docs/adr/0029). Of the best pair it is the other way round.
         """
         if self.se is None or self.df is None:
             return None
@@ -156,7 +155,7 @@ def extreme(effects: Sequence[Effect], residuals: Floats, *, largest: bool) -> E
     sign = 1.0 if largest else -1.0
     chosen = max(usable, key=lambda effect: sign * effect.estimate / (effect.se or 1.0))
     df = min(effect.df or 1.0 for effect in usable)
-    drawn = multiplicity.largest_t(residuals, df, one_sided=not largest)
+    drawn = multiplicity.largest_t(residuals, df)
     return replace(chosen, df=df, largest=drawn, is_worst=not largest)
 
 

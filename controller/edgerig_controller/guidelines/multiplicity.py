@@ -1,7 +1,7 @@
 """Many tests at once: Holm for the registered family, BH for breakdowns, max-T inside a hypothesis.
 
 Sources: Holm (1979); Benjamini and Hochberg (1995); Westfall and Young (1993)
-for the distribution of the largest |t|. Knows p values and residuals only.
+for the distribution of the largest t. Knows p values and residuals only.
 """
 
 from __future__ import annotations
@@ -52,10 +52,9 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def largest_t(
-    residuals: Floats, df: float, *, one_sided: bool = False, draws: int = 4000, seed: int = 20240607
-) -> Floats:
-    """Draws the largest |t| (one-sided: the largest t) of correlated contrasts under the null, ascending.
+def largest_t(residuals: Floats, df: float, *, draws: int = 4000, seed: int = 20240607) -> Floats:
+    """Draws the largest t of correlated contrasts under the null, ascending; one distribution with that of
+    the smallest but for its sign.
 
     The correlation is that of `residuals` (units x contrasts; centred here).
 
@@ -71,9 +70,7 @@ def largest_t(
     # The symmetric root of the correlation: as many normal numbers per draw as contrasts, not units.
     values, vectors = np.linalg.eigh(standard.T @ standard)
     root = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
-    t = _studentised(root, df, draws, np.random.default_rng(seed))
-    sizes = t if one_sided else np.abs(t)
-    return np.asarray(np.sort(sizes.max(axis=1)))
+    return np.asarray(np.sort(_studentised(root, df, draws, np.random.default_rng(seed)).max(axis=1)))
 
 
 def _studentised(root: Floats, df: float, draws: int, rng: np.random.Generator) -> Floats:
@@ -95,11 +92,11 @@ def _studentised(root: Floats, df: float, draws: int, rng: np.random.Generator) 
 
 
 def critical(largest: Floats, level: float) -> float:
-    """Returns the quantile that all |t| stay below with probability `level`."""
+    """Returns the quantile that all t stay below with probability `level`."""
     return float(np.quantile(largest, level))
 
 
 def exceedance(largest: Floats, t: float) -> float:
-    """Returns the max-T adjusted p of one |t|; never 0, because draws are finite."""
+    """Returns the max-T adjusted p of the extreme t, whichever its sign; never 0: draws are finite."""
     above = len(largest) - int(np.searchsorted(largest, abs(t), side="left"))
     return (above + 1) / (len(largest) + 1)

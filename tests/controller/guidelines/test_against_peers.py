@@ -153,7 +153,7 @@ def test_simultaneous_bounds_are_those_of_the_multivariate_t() -> None:
     correlation = np.array([[1.0, 0.6, 0.2], [0.6, 1.0, 0.4], [0.2, 0.4, 1.0]])
     residuals = rng.multivariate_normal(np.zeros(3), correlation, size=4000)
     sample = np.corrcoef(residuals.T)
-    bound = critical(largest_t(residuals, 100.0, one_sided=True, draws=40_000), 0.95)
+    bound = critical(largest_t(residuals, 100.0, draws=40_000), 0.95)
     inside = stats.multivariate_t(shape=sample, df=100, seed=1).cdf(np.full(3, bound))
     # 40,000 draws: standard error of the share 0.001.
     assert inside == pytest.approx(0.95, abs=0.005)
