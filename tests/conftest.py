@@ -16,6 +16,12 @@ def _nothing_outlives_a_killed_run(tmp_path_factory: pytest.TempPathFactory) -> 
         yield
 
 
+def pytest_configure() -> None:
+    """Started in the background of a script, a process ignores Ctrl-C, and so does whatever it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def _signals_are_as_they_were() -> Iterator[None]:
     """A program that was called in this process may ignore signals; whatever is started later would, too."""

@@ -123,14 +123,14 @@ def _lost_is_for_ever() -> Iterator[None]:
 @contextmanager
 def _row_without_folder() -> Iterator[None]:
     """The folder that the spool's row names is not made durable."""
-    with mock.patch.object(folder, "_sync_folder", lambda _folder: None):
+    with mock.patch.object(folder, "sync", lambda _folder: None):
         yield
 
 
 @contextmanager
 def _blob_without_name() -> Iterator[None]:
     """A blob's name is not made durable before its result is."""
-    with mock.patch.object(blobs, "_fsync_folder", lambda _folder: None):
+    with mock.patch.object(blobs, "sync", lambda _folder: None):
         yield
 
 
