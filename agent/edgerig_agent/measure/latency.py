@@ -8,12 +8,16 @@ request.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from edgerig.v1.attempt_pb2 import PHASE_DECODE, PHASE_INFERENCE, PHASE_PREFILL, Measurement, Phase, Request
 from edgerig_agent.measure.figures import Origin, figure, unavailable
 from edgerig_agent.measure.statistic import fewest_requests, is_admissible, median_interval, percentile
 
+TOGETHER = "multi_token_step"
 _PERCENTILES = ((0.50, "p50"), (0.90, "p90"), (0.95, "p95"), (0.99, "p99"))
 _S = 1e-9
 
@@ -52,14 +56,23 @@ def _distribution(name: str, values: list[float], origin: Origin) -> list[Measur
 
 
 def _gap_figures(requests: list[Request], origin: Origin) -> list[Measurement]:
-    """Gaps between tokens: many values, but no more independent than their requests are."""
-    gaps = sorted(
-        (later - earlier) * _S
-        for request in requests
-        for earlier, later in zip(request.token_mono_ns, request.token_mono_ns[1:], strict=False)
-    )
+    """Gaps between tokens: many values, but no more independent than their requests are.
+
+    Tokens that came together (one stamp: speculative decoding, a server's chunk) all waited since the tokens
+    before them: one gap that counts for each of them, and a flag on the figures.
+    """
+    gaps: list[float] = []
+    flags = origin.flags
+    for request in requests:
+        steps = Counter(request.token_mono_ns)
+        if len(steps) < len(request.token_mono_ns) and TOGETHER not in flags:
+            flags = (*flags, TOGETHER)
+        for before, after in pairwise(sorted(steps)):
+            gaps += [(after - before) * _S] * steps[after]
     if not gaps:
         return []
+    gaps.sort()
+    origin = replace(origin, flags=flags)
     mean = figure("itl_s", PHASE_INFERENCE, "mean", sum(gaps) / len(gaps), origin, sample_count=len(requests))
     return [mean, *_percentiles("itl_s", gaps, len(requests), origin, with_interval=False)]
 

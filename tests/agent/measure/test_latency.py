@@ -86,3 +86,15 @@ def test_flags_go_on_every_figure() -> None:
 
 def test_no_requests_have_no_figures() -> None:
     assert request_figures([]) == []
+
+
+def test_tokens_that_come_together_all_waited_as_long_and_say_so() -> None:
+    # Two tokens every 20 ms, the first with the prefill.
+    together = [request(i, i * S, prefill_ns=MS, gaps_ns=[0, 20 * MS, 0, 20 * MS, 0]) for i in range(6)]
+    figures = request_figures(together)
+    gap = find(figures, "itl_s", "p50")
+    assert gap.value == pytest.approx(0.020) == find(figures, "itl_s", "mean").value
+    assert list(gap.flags) == ["multi_token_step"]
+    per_token = find(figures, "tpot_s", "mean")
+    assert per_token.value == pytest.approx(0.008) and not per_token.flags
+    assert not find(request_figures(requests(6)), "itl_s", "p50").flags
