@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,4 +40,9 @@ class Training:
             "train_duration_s": self.spent.duration_s,
             "train_stopped_by": self.stopped_by,
             "train_kept_point": self.kept_point,
+            "loss_trajectory_sha256": self._trajectory(),
         }
+
+    def _trajectory(self) -> str:
+        losses = [step["loss"] for step in self.steps]
+        return hashlib.sha256(struct.pack(f"<{len(losses)}d", *losses)).hexdigest() if losses else ""

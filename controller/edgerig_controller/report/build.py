@@ -356,5 +356,20 @@ def _workers(results: Sequence[AttemptRow]) -> tuple[WorkerKind, ...]:
             values = sorted({str(row.worker[name]) for row in rows if row.worker.get(name)})
             if values:
                 facts[name] = ", ".join(values)
+        if repeated := _repeated_trainings(rows):
+            facts["repeated trainings"] = repeated
         found.append(WorkerKind(device_id, environment_digest, len(rows), facts))
     return tuple(found)
+
+
+def _repeated_trainings(rows: Sequence[AttemptRow]) -> str:
+    """Says how many trainings of a cell and seed had equal losses to the last bit; '' without repeats."""
+    paths: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for row in rows:
+        if path := row.worker.get("loss_trajectory_sha256"):
+            paths[row.cell_index, row.seed].append(str(path))
+    repeated = [found for found in paths.values() if len(found) > 1]
+    if not repeated:
+        return ""
+    alike = sum(len(set(found)) == 1 for found in repeated)
+    return f"with equal losses to the last bit: {alike} of {len(repeated)}"

@@ -192,3 +192,22 @@ def test_both_orders_of_compression_and_tuning_are_contrasted_with_none() -> Non
 
     pairs = [(contrast.cell_index, contrast.baseline_index) for contrast in found]
     assert pairs == [(1, 0), (2, 0), (4, 3), (5, 3)]
+
+
+def test_repeats_that_took_the_same_path_of_losses_are_counted() -> None:
+    data = study_data()
+    trained, drifting = (cell.cell_index for cell in data.cells[:2])
+    paths = {trained: ["a", "a"], drifting: ["a", "b"]}
+    again = tuple(
+        dataclasses.replace(
+            attempt(cell, 1),
+            attempt_id=f"{cell.cell_index}-{repeat}",
+            repeat=repeat,
+            worker={"python": "3.11.9", "loss_trajectory_sha256": paths[cell.cell_index][repeat]},
+        )
+        for cell in data.cells[:2]
+        for repeat in (0, 1)
+    )
+    (worker,) = report_of(dataclasses.replace(data, attempts=again)).workers
+    assert worker.facts["repeated trainings"] == "with equal losses to the last bit: 1 of 2"
+    assert "repeated trainings" not in report_of(data).workers[0].facts

@@ -115,6 +115,16 @@ def test_looking_at_a_training_does_not_change_it(bench: Bench) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_the_path_of_the_losses_is_that_of_the_work_and_not_of_looking_at_it(bench: Bench) -> None:
+    paths = [
+        bench.learn(budget)[0].facts["loss_trajectory_sha256"]
+        for budget in ({"steps": 6}, {"steps": 6, "points": [0.5]}, {"steps": 5})
+    ]
+
+    assert len(paths[0]) == 64
+    assert paths[0] == paths[1] != paths[2]
+
+
 def test_a_budget_without_points_still_says_what_was_used(bench: Bench) -> None:
     bench.learn({"steps": 2})
 
