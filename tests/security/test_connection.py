@@ -77,7 +77,8 @@ async def diagnosis(home: Path, clock: Callable[[], float] | None = None) -> lis
 
 
 async def test_a_well_connection_is_well_in_every_step(rig: Rig, tmp_path: Path) -> None:
-    found = await diagnosis(await enrolled_home(rig, tmp_path / "home"))
+    # The controller's clock stands still here; the agent's, too.
+    found = await diagnosis(await enrolled_home(rig, tmp_path / "home"), rig.clock)
     assert [item.state for item in found] == ["ok"] * 7
     assert found[-1].step == "clock offset"
 
@@ -162,3 +163,11 @@ async def test_clocks_that_differ(rig: Rig, tmp_path: Path) -> None:
     rig.clock.now += 120
     finding = await last(home)
     assert (finding.step, finding.state) == ("clock offset", "warning")
+
+
+def test_the_quickest_exchange_tells_the_offset() -> None:
+    # The controller is 5 ms ahead; all but one exchange wait 40 ms in a queue on the way back.
+    queued = [(at, at + 0.001 + 0.005, at + 0.042) for at in range(15)]
+    finding = connection.clock_offset([*queued, (20.0, 20.001 + 0.005, 20.002)])
+    assert finding.text == "+5.0 ms ± 1.0 ms from the controller's"
+    assert connection.clock_offset(queued).text.startswith("-15.0 ms ± 21.0")
