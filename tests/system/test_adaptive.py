@@ -27,6 +27,7 @@ factors:
   history: [8]
 budgets: {attempt: {duration_s: 100}}
 inference: {prompt_tokens: 8, new_tokens: 4, batch: 1, requests: 6}
+protocol_overrides: {idle_s: 0}
 claims:
   - {id: rag-helps, better: {method.kind: rag}, than: {method.kind: none}, metric: accuracy}
 """

@@ -31,6 +31,9 @@ budgets: {train: {steps: 3}, attempt: {duration_s: 100}}
 inference: {prompt_tokens: 16, new_tokens: 8, batch: 1, requests: 20}
 """
 
+# The same without its idles, for what does not look at them.
+BRISK = SMALL + "protocol_overrides: {idle_s: 0}\n"
+
 # Each of these cells ends in its own way; the one in the middle is sound.
 MIXED = """
 edgerig: 1
@@ -47,8 +50,9 @@ factors:
     - {kind: spin, duration_s: 60}
   compression: [{kind: none}]
   history: [4]
-budgets: {train: {steps: 20}, attempt: {duration_s: 30}}
+budgets: {train: {steps: 20}, attempt: {duration_s: 20}}
 inference: {prompt_tokens: 8, new_tokens: 4, batch: 1, requests: 6}
+protocol_overrides: {idle_s: 0}
 """
 
 
@@ -139,7 +143,8 @@ def test_a_users_own_task_runs(rig: Rig) -> None:
     ]  # fmt: skip
     (rig.folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = "{name: mine, source: jsonl, path: mine.jsonl, kind: classification, metric: accuracy}"
-    text = SMALL.replace("{name: lamp-2, source: synthetic, users: 6, items_per_user: 2}", task)
+    text = BRISK.replace("{name: lamp-2, source: synthetic, users: 6, items_per_user: 2}", task)
+    text = text.replace(", {kind: lora, r: 2, alpha: 4}", "")
     answer = rig.call("run", rig.study("mine", text), "--json")
     assert answer.exit_code == 0, answer.stderr + rig.logs()
     assert all(record["item_count"] == 4 for record in answer.document["records"])
@@ -189,6 +194,6 @@ def test_a_study_on_a_third_party_checkpoint(rig: Rig) -> None:
     pair = (str(source / "stories260K.bin"), str(source / "tok512.bin"))
     imported = rig.call("model", "import", "llama2c", *pair, "--out", str(folder))
     assert imported.exit_code == 0, imported.stderr
-    answer = rig.call("run", rig.study("stories", SMALL.replace("starter/small", "./stories")), "--json")
+    answer = rig.call("run", rig.study("stories", BRISK.replace("starter/small", "./stories")), "--json")
     assert answer.exit_code == 0, answer.stderr + rig.logs()
     assert [record["status"] for record in answer.document["records"]] == ["ok"] * 3
