@@ -49,7 +49,7 @@ MAX_SAMPLER_RSS_MIB = 12.0
 
 _BLOCK_S = 0.08
 _SETTLE_S = 0.015
-_MAX_FACTOR = 3
+_MAX_FACTOR = 8
 
 
 class Switch:
