@@ -3,8 +3,11 @@
 The real sampler process reads this machine's own power sensors or, where it has
 none, a tree of real files with the five rails of an AGX Orin; memory, swap,
 pressure and temperatures are read beside them as in every attempt. Processor time
-is the kernel's own count of the process (schedstat), after its start-up. Lateness
-is that of its ticks while two processes for each core do nothing but compute.
+is the kernel's own count of the process (schedstat), after its start-up; the figure is the
+median of six windows, with the least and the most. It is taken twice: `cpu` on a machine that does
+nothing else, where each tick also pays for waking a sleeping core and for caches gone cold (in a
+virtual machine that can be more than the work itself), and `busy_cpu` while two processes for
+each core do nothing but compute, as beside a trial. Lateness is that of its ticks in the second case.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from bench import report
 from bench.report import Figure
@@ -31,6 +35,7 @@ MAX_RSS_MIB = 12.0
 MAX_LATE_P99_MS = 6.0
 _SPIN = "while True: pass"
 _SETTLE_S = 1.0
+_WINDOWS = 6
 
 
 def main() -> int:
@@ -53,9 +58,7 @@ def _alone(folder: Path, seconds: float) -> list[Figure]:
     process = start_sampler(folder, str(root), seed=1)
     try:
         time.sleep(_SETTLE_S)
-        before_s, began = cpu_time_s([process.pid]), time.monotonic()
-        time.sleep(seconds)
-        cpu_percent = 100 * (cpu_time_s([process.pid]) - before_s) / (time.monotonic() - began)
+        shares = _cpu_percents(process.pid, seconds)
         rss_mib, peak_mib = _status_mib(process.pid, "VmRSS"), _status_mib(process.pid, "VmHWM")
     finally:
         stop_sampler(process)
@@ -66,8 +69,8 @@ def _alone(folder: Path, seconds: float) -> list[Figure]:
         Figure("power_channels", len(channels), "channels"),
         Figure("rate", rate_hz, "Hz"),
         Figure("ticks", ticks, "ticks"),
-        _below("cpu", cpu_percent, "% of a core", MAX_CPU_PERCENT),
-        Figure("cpu_per_tick", cpu_percent * 1e4 / rate_hz, "us"),
+        _cpu("cpu", shares),
+        Figure("cpu_per_tick", median(shares) * 1e4 / rate_hz, "us"),
         _at_most("rss", rss_mib, "MiB", MAX_RSS_MIB),
         _at_most("rss_peak", peak_mib, "MiB", MAX_RSS_MIB),
     ]
@@ -80,7 +83,8 @@ def _busy(folder: Path, seconds: float) -> list[Figure]:
     spinners = [subprocess.Popen([sys.executable, "-c", _SPIN]) for _ in range(count)]
     try:
         process = start_sampler(folder, str(root), seed=2)
-        time.sleep(seconds)
+        time.sleep(_SETTLE_S)
+        shares = _cpu_percents(process.pid, seconds)
         stop_sampler(process)
     finally:
         for spinner in spinners:
@@ -90,9 +94,34 @@ def _busy(folder: Path, seconds: float) -> list[Figure]:
     return [
         Figure("busy_processes", count, "processes"),
         Figure("busy_ticks", ticks, "ticks"),
+        _cpu("busy_cpu", shares),
         Figure("busy_late_p50", p50_ms, "ms"),
         _below("busy_late_p99", p99_ms, "ms", MAX_LATE_P99_MS),
     ]
+
+
+def _cpu_percents(pid: int, seconds: float) -> list[float]:
+    """Returns the processor time that a process uses, in % of a core, in windows of equal length."""
+    found = []
+    for _ in range(_WINDOWS):
+        before_s, began = cpu_time_s([pid]), time.monotonic()
+        time.sleep(seconds / _WINDOWS)
+        found.append(100 * (cpu_time_s([pid]) - before_s) / (time.monotonic() - began))
+    return found
+
+
+def _cpu(name: str, percents: list[float]) -> Figure:
+    """The least and the most of six windows bound the median at 96.9 %."""
+    middle = median(percents)
+    return Figure(
+        name,
+        middle,
+        "% of a core",
+        min(percents),
+        max(percents),
+        f"< {MAX_CPU_PERCENT:g}",
+        middle < MAX_CPU_PERCENT,
+    )
 
 
 def _lateness_ms(folder: Path) -> tuple[float, float, float]:
