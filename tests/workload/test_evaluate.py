@@ -58,8 +58,9 @@ def test_encoder_decoder_that_was_trained_on_the_answers_scores_full(
 ) -> None:
     """With published prompts and pieces that know no line break: the answer ends at the end token."""
     trial_document["task"] |= {"prompt": "lamp-2-published", "answer_tokens": 12}
-    trial_document["method"] = {"kind": "full", "parameters": {"lr": 6e-3}}
-    trial_document["budgets"]["train"] = {"steps": 150}
+    # At twice this rate the loss leaps now and then, and the last step may be one of those.
+    trial_document["method"] = {"kind": "full", "parameters": {"lr": 3e-3}}
+    trial_document["budgets"]["train"] = {"steps": 120}
 
     found = scores(trial_document, t5_pieces_folder, data_file, recorder, tmp_path)
 
