@@ -5,14 +5,16 @@ swell: what is unpacked has the size that was declared and checked before. What
 could swell all the same is a message that gRPC decompresses, and YAML by its
 aliases; both are refused. The other bounds are tested here.
 
-Each refusal has a reason and is in the controller's log, but for two that the
-transport makes before the controller hears of a call: a message that is too
-large and one that is compressed are answered with the reason and not logged.
+Each refusal has a reason and is in the controller's log. Of two that the transport makes
+by itself (a message that is far too large, and one that is compressed) the log has
+the method and that no message came; the caller has the reason.
 """
 
 from __future__ import annotations
 
 import ast
+import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import grpc
 import pytest
 
 from edgerig import documents
-from edgerig.channel import CHUNK_BYTES
+from edgerig.channel import CHUNK_BYTES, TRANSPORT_MOST_BYTES
 from edgerig.errors import UsageError
 from edgerig.v1 import agent_service_pb2 as agents
 from edgerig.v1 import control_service_pb2 as control
@@ -146,20 +148,46 @@ def unlimited(rig: Rig, pair: KeyPair, compression: grpc.Compression | None = No
     )
 
 
-async def test_a_message_over_the_limit_is_refused_by_the_transport(rig: Rig) -> None:
+async def test_a_message_over_the_limit_is_refused_and_logged_with_its_peer(
+    rig: Rig, log: pytest.LogCaptureFixture
+) -> None:
     pair = await rig.enrolled()
     before = await stored(rig)
     async with unlimited(rig, pair) as channel:
         request = agents.SyncRequest(no_work_reason="x" * 2_000_000)
         code, details = await refusal(AgentServiceStub(channel).Sync(request, timeout=PATIENCE_S))
-    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    # The controller's words and not the client's, which would be about sending.
-    assert "Received message larger than max" in details
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "2000004 bytes, of at most 1048576" in details
+    assert re.search(r"Sync: INVALID_ARGUMENT to ipv4:127\.0\.0\.1:\d+: .* 2000004 bytes", log.text)
     assert await stored(rig) == before
 
 
+async def test_a_message_far_over_the_limit_is_not_taken_in(rig: Rig, log: pytest.LogCaptureFixture) -> None:
+    pair = await rig.enrolled()
+    before = await stored(rig)
+    async with unlimited(rig, pair) as channel:
+        request = agents.SyncRequest(no_work_reason="x" * (TRANSPORT_MOST_BYTES + 1))
+        code, details = await refusal(AgentServiceStub(channel).Sync(request, timeout=PATIENCE_S))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    # The controller's words and not the client's, which would be about sending.
+    assert "Received message larger than max" in details
+    await until_logged(log, "Sync: a call ended before its message was read")
+    assert await stored(rig) == before
+
+
+async def until_logged(log: pytest.LogCaptureFixture, text: str) -> None:
+    """Waits for the server's side of a call that is over on ours."""
+    for _ in range(int(100 * PATIENCE_S)):
+        if text in log.text:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"{text!r} is not in the log")
+
+
 @pytest.mark.parametrize("method", [grpc.Compression.Gzip, grpc.Compression.Deflate])
-async def test_a_message_that_would_swell_is_not_decompressed(rig: Rig, method: grpc.Compression) -> None:
+async def test_a_message_that_would_swell_is_not_decompressed(
+    rig: Rig, method: grpc.Compression, log: pytest.LogCaptureFixture
+) -> None:
     pair = await rig.enrolled()
     before = await stored(rig)
     async with unlimited(rig, pair, method) as channel:
@@ -168,6 +196,7 @@ async def test_a_message_that_would_swell_is_not_decompressed(rig: Rig, method: 
         code, details = await refusal(AgentServiceStub(channel).Sync(request, timeout=PATIENCE_S))
     assert code is grpc.StatusCode.UNIMPLEMENTED
     assert "ompress" in details
+    await until_logged(log, "Sync: a call ended before its message was read")
     assert await stored(rig) == before
 
 
@@ -289,7 +318,7 @@ async def test_bytes_that_are_no_message_are_refused_and_the_server_lives_on(
             code, details = await refusal(call(b"\xff\xff\xff\xff" + method.encode(), timeout=PATIENCE_S))
             assert code is grpc.StatusCode.INVALID_ARGUMENT
             assert "cannot be read" in details
-            assert f"{method}: INVALID_ARGUMENT: {details}" in log.text
+            assert f"{method}: INVALID_ARGUMENT to ipv4:" in log.text and details in log.text
             assert "Traceback" not in log.text
         unknown = channel.unary_unary("/edgerig.v1.AgentService/Nothing")
         code, _ = await refusal(unknown(b"", timeout=PATIENCE_S))
@@ -316,7 +345,7 @@ async def test_bytes_in_a_stream_that_are_no_message_end_it_with_the_reason(
                 while await session.read() is not grpc.aio.EOF:
                     pass
             assert await session.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert log.text.count("Session: INVALID_ARGUMENT: The message cannot be read") == 2
+    assert len(re.findall(r"Session: INVALID_ARGUMENT to \S+: The message cannot be read", log.text)) == 2
     assert "incident" not in log.text
 
 

@@ -17,6 +17,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from edgerig.channel import MAX_MESSAGE_BYTES, TRANSPORT_MOST_BYTES
 from edgerig.errors import (
     BugError,
     DataError,
@@ -65,7 +66,7 @@ class Denied(Exception):  # noqa: N818 - it is an answer, not an accident
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands where a request would: its bytes are no message of the method's type."""
+    """Stands where a request would: its bytes are too many, or no message of the method's type."""
 
     reason: str
 
@@ -128,8 +129,9 @@ class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
         if handler is None:
             return None
         method = str(handler_call_details.method)
+        arrival = _Arrival(method)
         codecs = {
-            "request_deserializer": _reader(handler.request_deserializer),
+            "request_deserializer": _reader(handler.request_deserializer, arrival),
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
@@ -190,10 +192,33 @@ class Guard(grpc.aio.ServerInterceptor):  # generic in the stubs only
             self._activity.leave()
 
 
-def _reader(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+class _Arrival:
+    """One call; says so when it ends before a message of it was read.
+
+    That is the only trace of what the transport refuses by itself. The reader of the call's
+    messages holds the one reference, so that this goes when the call goes.
+    """
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+        self.is_read = False
+
+    def __del__(self) -> None:
+        if not self.is_read:
+            _log.info(
+                "%s: a call ended before its message was read: over %d bytes, compressed, or given up",
+                self._method,
+                TRANSPORT_MOST_BYTES,
+            )
+
+
+def _reader(read: Callable[[bytes], Any], arrival: _Arrival) -> Callable[[bytes], Any]:
     """Makes bytes that are no message an answer; gRPC would write a trace of calls for each of them."""
 
     def read_or_say_why(data: bytes) -> Any:
+        arrival.is_read = True
+        if len(data) > MAX_MESSAGE_BYTES:
+            return Unreadable(f"it takes {len(data)} bytes, of at most {MAX_MESSAGE_BYTES}")
         try:
             return read(data)
         except DecodeError as error:
@@ -225,7 +250,7 @@ async def _answer(error: Exception, method: str, context: grpc.aio.ServicerConte
         )
     if isinstance(error, EdgerigError):
         code, details, metadata = to_status(error)
-        _log.info("%s: %s: %s", method, code.name, error.message)
+        _log.info("%s: %s to %s: %s", method, code.name, context.peer(), error.message)
         await context.abort(code, details, metadata)
     incident = uuid.uuid4().hex[:12]
     _log.error("%s: incident %s", method, incident, exc_info=error)

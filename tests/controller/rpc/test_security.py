@@ -153,6 +153,7 @@ async def test_a_message_that_is_too_large_is_refused(rig: Rig) -> None:
     async with rig.control() as stub:
         request = control.SubmitStudyRequest(yaml="x" * 2_000_000, folder="/")
         code, _ = await refused(stub.SubmitStudy(request, timeout=PATIENCE_S))
+    # The client's own limit; what a server does with one that has none: tests/security/test_messages.py.
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
