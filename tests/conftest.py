@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -14,6 +15,12 @@ from bench import guardian
 def _nothing_outlives_a_killed_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with guardian.watching(tmp_path_factory.getbasetemp()):
         yield
+
+
+# A worker is started through a real fork (it must die with its parent). In a process in which other tests
+# have used gRPC, the fork would start gRPC's threads again, and they abort the child once its
+# descriptors are closed for the new program. What starts workers outside of tests never loads gRPC.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 
 def pytest_configure() -> None:
