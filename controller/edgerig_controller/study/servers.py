@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from edgerig_controller.study.values import Frozen, Name
 
 _Word = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00]*$")]
 _Path = Annotated[str, StringConstraints(pattern=r"^/[\x21-\x7e]{0,255}$")]
 _Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
-class Server(BaseModel):
+class Server(Frozen):
     """An OpenAI-compatible streaming server that the worker starts, asks and ends."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
-        description="What `factors.engine` calls it."
-    )
+    name: Name = Field(description="What `factors.engine` calls it.")
     command: tuple[_Word, ...] = Field(
         min_length=1,
         max_length=256,
