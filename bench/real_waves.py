@@ -26,8 +26,6 @@ from edgerig_agent.runtime import start_sampler, stop_sampler
 WAVES = (CONSTANT, SQUARE_1_HZ, SQUARE_5_HZ, BURST, RIPPLE)
 # The error of an RMS of 24 windows is a seventh; of 8 it is a quarter, too wide for a goal.
 LONG_S, SHORT_S, SHORT_COUNT = 10.0, 1.0, 24
-# As in the table without time: at 100 Hz the ten edges of a second allow no 1 %.
-NOT_ASKED = {LONG_S: frozenset[str](), SHORT_S: frozenset({SQUARE_5_HZ.name})}
 MAX_RMS = {LONG_S: 0.5, SHORT_S: 1.0}
 _SETTLE_S = 0.3
 
@@ -132,10 +130,7 @@ def figures_of(errors: Errors) -> list[Figure]:
             for wave, lengths in waves.items():
                 name = f"real_{tool}_{wave}_{length_s:g}s"
                 figures.append(Figure(name, 100 * _rms(lengths[length_s]), "%"))
-            asked = [wave for wave in waves if wave not in NOT_ASKED[length_s]]
-            every = [error for lengths in waves.values() for error in lengths[length_s]]
-            figures.append(Figure(f"real_{tool}_rms_all_{length_s:g}s", 100 * _rms(every), "%"))
-            rms = 100 * _rms([error for wave in asked for error in waves[wave][length_s]])
+            rms = 100 * _rms([error for lengths in waves.values() for error in lengths[length_s]])
             # Sensors that are read at 100 Hz; the driver's library is read at 50.
             is_asked = tool in ("edgerig_ina3221", "edgerig_rapl")
             figures.append(
