@@ -318,7 +318,7 @@ async def test_bytes_that_are_no_message_are_refused_and_the_server_lives_on(
             code, details = await refusal(call(b"\xff\xff\xff\xff" + method.encode(), timeout=PATIENCE_S))
             assert code is grpc.StatusCode.INVALID_ARGUMENT
             assert "cannot be read" in details
-            assert f"{method}: INVALID_ARGUMENT to ipv4:" in log.text and details in log.text
+            assert re.search(rf"{method}: INVALID_ARGUMENT to ipv4:\S+: {re.escape(details)}", log.text)
             assert "Traceback" not in log.text
         unknown = channel.unary_unary("/edgerig.v1.AgentService/Nothing")
         code, _ = await refusal(unknown(b"", timeout=PATIENCE_S))

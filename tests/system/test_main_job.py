@@ -144,7 +144,6 @@ def test_a_users_own_task_runs(rig: Rig) -> None:
     (rig.folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = "{name: mine, source: jsonl, path: mine.jsonl, kind: classification, metric: accuracy}"
     text = BRISK.replace("{name: lamp-2, source: synthetic, users: 6, items_per_user: 2}", task)
-    text = text.replace(", {kind: lora, r: 2, alpha: 4}", "")
     answer = rig.call("run", rig.study("mine", text), "--json")
     assert answer.exit_code == 0, answer.stderr + rig.logs()
     assert all(record["item_count"] == 4 for record in answer.document["records"])
