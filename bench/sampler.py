@@ -5,9 +5,10 @@ none, a tree of real files with the five rails of an AGX Orin; memory, swap,
 pressure and temperatures are read beside them as in every attempt. Processor time
 is the kernel's own count of the process (schedstat), after its start-up; the figure is the
 mean over the run, with the least and the most of its six parts. It is taken twice: `cpu` on a
-machine that does nothing else, where each tick also pays for waking a sleeping core and for caches gone cold (in a
-virtual machine that can be more than the work itself), and `busy_cpu` while two processes for
-each core do nothing but compute, as beside a trial. Lateness is that of its ticks in the second case.
+machine that does nothing else, where each tick also pays for waking a sleeping core and for
+caches gone cold (in a virtual machine that can be more than the work itself), and `busy_cpu`
+while two processes for each core do nothing but compute, as beside a trial. Lateness is
+that of its ticks in the second case.
 """
 
 from __future__ import annotations
