@@ -128,8 +128,12 @@ MEMORY: dict[str, Any] = {
         "activations_passing_bytes": _term(
             "batch * sequence * element_bytes * (14 * hidden + 4 * intermediate)", method__gradient="mezo"
         ),
+        # As if every token were of an answer; their gradient takes the place of the logits.
         "train_logits_bytes": _term(
-            "batch * sequence * vocabulary * (element_bytes + 8)", method__gradient=[*_EXACT, "forward"]
+            "batch * sequence * vocabulary * element_bytes", method__gradient=_EXACT
+        ),
+        "forward_logits_bytes": _term(
+            "batch * sequence * vocabulary * (element_bytes + 8)", method__gradient="forward"
         ),
         "compared_logits_bytes": _term(
             "batch * sequence * vocabulary * element_bytes", method__gradient="mezo"
@@ -173,6 +177,7 @@ MEMORY: dict[str, Any] = {
             "activations_forward_bytes",
             "activations_passing_bytes",
             "train_logits_bytes",
+            "forward_logits_bytes",
             "compared_logits_bytes",
         ],
         "inference": [

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from edgerig_workload import noise
+from edgerig_workload.learn import losses
 from edgerig_workload.learn.examples import Batch
 
 
@@ -28,9 +29,7 @@ class Backpropagation:
 
     def estimate(self, batch: Batch) -> float:
         """Run forward and backward; the loss is the mean over the answer tokens, in nats."""
-        loss = self.model(**batch.inputs, use_cache=False).loss
-        loss.backward()
-        return float(loss.item())
+        return float(losses.backward(self.model, batch))
 
 
 @dataclass

@@ -1,13 +1,14 @@
-"""The loss of a batch without a gradient, in little more memory than the logits that it needs.
+"""The loss of a batch, with its gradient or without, in little more memory than the logits that it needs.
 
 Knows a model and a batch. Where the model can, logits are made from the first
-answer token on alone, and the soft-max runs over a few rows at a time.
+answer token on alone, and the soft-max runs over a few rows at a time. The usual way,
+a model's own `loss`, makes logits of the whole prompt and holds three copies of them.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,77 @@ from torch.nn import functional
 
 from edgerig_workload.learn.examples import IGNORED, Batch
 
-_ROWS = 16
+# Logits whose soft-max is made at once: 1 MB in float32, which stays in a core's own cache.
+_LOGITS_AT_ONCE = 1 << 18
+# What passes its gradient on without its result: the end of a plain output layer, and views of it.
+_VIEWS = ("ViewBackward0", "UnsafeViewBackward0", "SliceBackward0", "AliasBackward0")
+_PRODUCTS = ("MmBackward0", "AddmmBackward0")
+
+
+def backward(model: Any, batch: Batch) -> torch.Tensor:
+    """Leave the gradient of the mean loss of the answer tokens on the parameters; return the loss, in nats.
+
+    The figure is that of the model's own `loss`. Nothing waits for the device: the loss is a
+    tensor of one number. A model that makes its decoder's input out of the labels is asked
+    for its own loss.
+    """
+    if getattr(model.config, "is_encoder_decoder", False):
+        loss: torch.Tensor = model(**batch.inputs, use_cache=False).loss
+        loss.backward()
+        return loss.detach()
+    logits, targets = _from_first_answer(model, batch)
+    loss, gradient = loss_and_gradient(logits, targets)
+    logits.backward(gradient)
+    return loss
+
+
+def loss_and_gradient(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the mean cross-entropy over targets in nats, and its gradient, which may take the logits' place.
+
+    d loss / d logits = (softmax(logits) - onehot(target)) / number of targets, made in float32
+    whatever the type of the logits is.
+
+    Args:
+        logits: of shape (batch, places, vocabulary), with the graph that they came from. They
+            are overwritten where the last step of that graph does not need them any more.
+        targets: token ids of shape (batch, places), IGNORED where nothing is to be learnt.
+
+    Returns:
+        The loss as a tensor of one float32, and the gradient in the shape and type of the logits.
+    """
+    values, is_free = logits.detach(), _is_free(logits)
+    gradient = values if is_free else torch.empty_like(values)
+    count = (targets != IGNORED).sum()
+    total = torch.zeros((), dtype=torch.float64, device=values.device)
+    for place in _parts(values):
+        part, wanted = values[place], targets[place][:, None]
+        # Of float32 that may be overwritten there is no second copy at any time.
+        wide = part.float() if is_free else part.to(torch.float32, copy=True)
+        normaliser = torch.logsumexp(wide, dim=-1, keepdim=True)
+        kept = wanted.clamp(min=0)
+        total += (normaliser - wide.gather(1, kept)).masked_fill_(wanted == IGNORED, 0.0).sum()
+        wide.sub_(normaliser).exp_().scatter_add_(1, kept, -torch.ones_like(normaliser))
+        gradient[place] = wide.masked_fill_(wanted == IGNORED, 0.0).div_(count)
+    return (total / count).float(), gradient
+
+
+def _parts(values: torch.Tensor) -> Iterator[tuple[int, slice]]:
+    """Yields where the places of each row lie that are worked on at once."""
+    size = max(1, _LOGITS_AT_ONCE // values.shape[-1])
+    for row in range(len(values)):
+        for first in range(0, values.shape[1], size):
+            yield row, slice(first, first + size)
+
+
+def _is_free(logits: torch.Tensor) -> bool:
+    """Says whether nothing reads the logits on the way back.
+
+    A model that caps its logits, for instance, still needs what came of it.
+    """
+    step = logits.grad_fn
+    while step is not None and step.name() in _VIEWS:
+        step = step.next_functions[0][0]
+    return step is not None and step.name() in _PRODUCTS
 
 
 def answer_loss(model: Any, batch: Batch) -> float:
@@ -28,7 +99,7 @@ def answer_loss(model: Any, batch: Batch) -> float:
         if getattr(model.config, "is_encoder_decoder", False):
             return float(model(**batch.inputs, use_cache=False).loss)
         logits, targets = _from_first_answer(model, batch)
-        return _mean(logits.flatten(0, 1), targets.flatten())
+        return _mean(logits, targets)
 
 
 def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
@@ -78,12 +149,9 @@ def _answer_tokens(model: Any, batch: Batch) -> int:
 
 def _mean(logits: torch.Tensor, targets: torch.Tensor) -> float:
     total = torch.zeros((), dtype=torch.float64, device=logits.device)
-    for first in range(0, len(targets), _ROWS):
+    for place in _parts(logits):
         part = functional.cross_entropy(
-            logits[first : first + _ROWS].float(),
-            targets[first : first + _ROWS],
-            ignore_index=IGNORED,
-            reduction="sum",
+            logits[place].float(), targets[place], ignore_index=IGNORED, reduction="sum"
         )
         total += part.to(total)
     return float(total) / int((targets != IGNORED).sum())
