@@ -129,9 +129,7 @@ MEMORY: dict[str, Any] = {
             "batch * sequence * element_bytes * (14 * hidden + 4 * intermediate)", method__gradient="mezo"
         ),
         # As if every token were of an answer; their gradient takes the place of the logits.
-        "train_logits_bytes": _term(
-            "batch * sequence * vocabulary * element_bytes", method__gradient=_EXACT
-        ),
+        "train_logits_bytes": _term("batch * sequence * vocabulary * element_bytes", method__gradient=_EXACT),
         "forward_logits_bytes": _term(
             "batch * sequence * vocabulary * (element_bytes + 8)", method__gradient="forward"
         ),
