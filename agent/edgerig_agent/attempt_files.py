@@ -17,8 +17,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from edgerig import durable
 from edgerig.documents import canonical_bytes, from_json, to_json
-from edgerig.durable import sync
 from edgerig.errors import ProtocolError, StorageError
 from edgerig.v1.attempt_pb2 import AttemptResult, Manifest
 from edgerig.v1.trial_pb2 import FileRef, Trial
@@ -139,8 +139,8 @@ def write_manifest(folder: Path, attempt_id: str) -> None:
     paths = [folder / name for name in names] + traces
     try:
         for path in paths:
-            sync(path)
-        sync(folder)
+            durable.sync(path)
+        durable.sync(folder)
         files = [_file_ref(folder, path) for path in paths]
     except OSError as error:
         raise StorageError(f"cannot finish the attempt folder: {error}", hint=f"df -h {folder}") from error
@@ -163,19 +163,13 @@ def read_result(folder: Path) -> AttemptResult:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replaces a file as a whole: new file, fsync, rename, fsync of the folder.
+    """Replaces a file as a whole and durably.
 
     Raises:
         StorageError: the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync(path.parent)
+        durable.replace(path, content)
     except OSError as error:
         raise StorageError(f"cannot write {path.name}: {error}", hint=f"df -h {path.parent}") from error
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from edgerig import durable
 
 _log = logging.getLogger(__name__)
 
@@ -76,13 +77,8 @@ class Controllers:
             return ()
 
     def _write(self) -> None:
-        temporary = self._path.with_suffix(".new")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump({"agents": list(self._known)}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
+            durable.replace(self._path, json.dumps({"agents": list(self._known)}).encode())
         except OSError as error:
             # It comes again with the next Sync.
             _log.warning("%s cannot be written: %s", self._path, error)

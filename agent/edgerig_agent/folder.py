@@ -14,12 +14,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from google.protobuf import json_format
 
+from edgerig import durable
 from edgerig.documents import canonical_bytes, from_json, to_json
-from edgerig.durable import sync
 from edgerig.errors import ProtocolError, StorageError
 from edgerig.v1.agent_service_pb2 import Lease
 from edgerig.v1.attempt_pb2 import (
@@ -169,7 +168,7 @@ def prepare(
         if trial.task.data.sha256:
             data_file = data / safe_relative(trial.task.data.path or "data.jsonl")
             _link(cache.path(trial.task.data.sha256), data_file)
-        _write_document(folder.path / "trial.json", to_json(trial))
+        durable.replace(folder.path / "trial.json", canonical_bytes(to_json(trial)))
         attempt = {
             "attempt_id": folder.attempt_id,
             "model_dir": str(model),
@@ -181,7 +180,7 @@ def prepare(
             "own_pids": list(own_pids),
             "home": str(folder.path.parent.parent),
         }
-        _write_document(folder.path / "attempt.json", attempt)
+        durable.replace(folder.path / "attempt.json", canonical_bytes(attempt))
     except OSError as error:
         raise _disk_error(folder.path, error) from error
 
@@ -210,11 +209,11 @@ def make(folder: AttemptFolder, lease: Lease) -> None:
     try:
         if not folder.path.parent.is_dir():
             folder.path.parent.mkdir(parents=True, mode=0o700)
-            sync(folder.path.parent.parent)
+            durable.sync(folder.path.parent.parent)
         folder.path.mkdir(exist_ok=True, mode=0o700)
-        _write_document(folder.path / "lease.json", to_json(lease))
+        durable.replace(folder.path / "lease.json", canonical_bytes(to_json(lease)))
         # The row that follows must not outlive the folder that it names.
-        sync(folder.path.parent)
+        durable.sync(folder.path.parent)
     except (ValueError, json_format.Error) as error:
         raise ProtocolError(f"the offer of attempt {folder.attempt_id} is no document: {error}") from error
     except OSError as error:
@@ -240,12 +239,12 @@ def write_failure(
     )
     try:
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_document(folder.path / "result.json", to_json(result))
+        durable.replace(folder.path / "result.json", canonical_bytes(to_json(result)))
         names = [name for name in _RESULT_FILES if (folder.path / name).is_file()]
         manifest = Manifest(
             attempt_id=folder.attempt_id, files=[_reference(folder.path, name) for name in names]
         )
-        _write_document(folder.path / "manifest.json", to_json(manifest))
+        durable.replace(folder.path / "manifest.json", canonical_bytes(to_json(manifest)))
     except OSError as error:
         raise _disk_error(folder.path, error) from error
 
@@ -263,16 +262,6 @@ def _link(blob: Path, target: Path) -> None:
     except OSError:
         # Another file system, or one without hard links.
         target.symlink_to(blob)
-
-
-def _write_document(path: Path, document: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(canonical_bytes(document))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync(path.parent)
 
 
 def _read(path: Path) -> bytes:

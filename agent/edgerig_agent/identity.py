@@ -7,14 +7,13 @@ enrolment, so that the daemon needs no certificate parser to check its clock.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgerig.durable import sync
+from edgerig import durable
 from edgerig.errors import DeviceError, StorageError, UsageError
 from edgerig.version import CLOCK_FLOOR_UNIX_S
 from edgerig_agent.processes import ProcessRef, is_alive
@@ -105,16 +104,15 @@ def save(home: Path, identity: Identity) -> None:
         # A fresh folder without enrollment.json is what a crash left; it counts for nothing.
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
-        _write(fresh / "key.pem", identity.key_pem, mode=0o600)
-        _write(fresh / "certificate.pem", identity.certificate_pem, mode=0o644)
-        _write(fresh / "ca.pem", identity.ca_pem, mode=0o644)
-        _write(fresh / "enrollment.json", json.dumps(document, indent=1).encode(), mode=0o644)
-        sync(fresh)
+        durable.replace(fresh / "key.pem", identity.key_pem, mode=0o600)
+        durable.replace(fresh / "certificate.pem", identity.certificate_pem)
+        durable.replace(fresh / "ca.pem", identity.ca_pem)
+        durable.replace(fresh / "enrollment.json", json.dumps(document, indent=1).encode())
         if place.exists():
             shutil.rmtree(_old_folder(home), ignore_errors=True)
             place.rename(_old_folder(home))
         _finish_replacement(home)
-        sync(home)
+        durable.sync(home)
     except OSError as error:
         raise StorageError(f"cannot write {place}: {error}", hint=f"df -h {home}") from error
 
@@ -232,14 +230,3 @@ def _finish_replacement(home: Path) -> None:
         shutil.rmtree(_old_folder(home), ignore_errors=True)
     elif not place.exists() and (_old_folder(home) / "enrollment.json").is_file():
         _old_folder(home).rename(place)
-
-
-def _write(path: Path, content: bytes, *, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

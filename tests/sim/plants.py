@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from edgerig import durable
 from edgerig_agent import conductor, folder, held
 from edgerig_agent.held import Action, Observed
 from edgerig_agent.runner import Runner
@@ -123,7 +125,8 @@ def _lost_is_for_ever() -> Iterator[None]:
 @contextmanager
 def _row_without_folder() -> Iterator[None]:
     """The folder that the spool's row names is not made durable."""
-    with mock.patch.object(folder, "sync", lambda _folder: None):
+    forgetful = SimpleNamespace(replace=durable.replace, sync=lambda _folder: None)
+    with mock.patch.object(folder, "durable", forgetful):
         yield
 
 

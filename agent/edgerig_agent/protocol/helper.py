@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgerig.durable import sync
+from edgerig import durable
 from edgerig_agent.protocol.record import RECORD
 from edgerig_agent.protocol.steps import (
     LOST_AT_BOOT,
@@ -77,16 +77,10 @@ class Record:
     def _write(self) -> None:
         if not self.steps:
             self._path.unlink(missing_ok=True)
-            sync(self._state)
+            durable.sync(self._state)
             return
-        temporary = self._path.with_suffix(".new")
         document = {"boot_id": self.boot_id, "root": self.root, "steps": self.steps}
-        with temporary.open("w") as file:
-            json.dump(document, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        sync(self._state)
+        durable.replace(self._path, json.dumps(document).encode())
 
 
 def put_back(state: Path, record: Record) -> tuple[list[str], list[str]]:

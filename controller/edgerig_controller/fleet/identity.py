@@ -10,7 +10,6 @@ of gRPC or of the database.
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edgerig import durable
 from edgerig.errors import ProtocolError, StorageError
 
 Role = Literal["agent", "operator", "viewer"]
@@ -274,13 +274,7 @@ def serial_text(certificate: x509.Certificate) -> str:
 
 def write_private(path: Path, data: bytes) -> None:
     """Writes a file that only its owner may read, durably and all at once."""
-    temporary = path.with_name(path.name + ".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    durable.replace(path, data, mode=0o600)
 
 
 def utc_now() -> datetime:
