@@ -8,7 +8,8 @@ mean over the run, with the least and the most of its six parts. It is taken twi
 machine that does nothing else, where each tick also pays for waking a sleeping core and for
 caches gone cold (in a virtual machine that can be more than the work itself), and `busy_cpu`
 while two processes for each core do nothing but compute, as beside a trial. Lateness is
-that of its ticks in the second case.
+that of its ticks in the second case. `bare_cpu` is what a Python process uses on the idle machine that
+sleeps as often and reads nothing: no sampler of this language can use less.
 """
 
 from __future__ import annotations
@@ -35,13 +36,20 @@ MAX_CPU_PERCENT = 1.0
 MAX_RSS_MIB = 12.0
 MAX_LATE_P99_MS = 6.0
 _SPIN = "while True: pass"
+_BARE = """
+import time
+due = time.monotonic()
+while True:
+    due += 0.01
+    time.sleep(max(0.0, due - time.monotonic()))
+"""
 _SETTLE_S = 1.0
 _WINDOWS = 6
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30.0, help="length of each of the two runs")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of each of the three runs")
     return report.run("sampler", measure, parser)
 
 
@@ -49,6 +57,8 @@ def measure(arguments: argparse.Namespace) -> Sequence[Figure]:
     with tempfile.TemporaryDirectory(prefix="edgerig-sampler-") as name:
         report.progress(f"alone: {arguments.seconds:g} s")
         figures = _alone(Path(name) / "alone", arguments.seconds)
+        report.progress(f"a process that only sleeps: {arguments.seconds:g} s")
+        figures += _bare(arguments.seconds)
         report.progress(f"beside busy processes: {arguments.seconds:g} s")
         return figures + _busy(Path(name) / "busy", arguments.seconds)
 
@@ -74,6 +84,21 @@ def _alone(folder: Path, seconds: float) -> list[Figure]:
         Figure("cpu_per_tick", fmean(shares) * 1e4 / rate_hz, "us"),
         _at_most("rss", rss_mib, "MiB", MAX_RSS_MIB),
         _at_most("rss_peak", peak_mib, "MiB", MAX_RSS_MIB),
+    ]
+
+
+def _bare(seconds: float) -> list[Figure]:
+    process = subprocess.Popen([sys.executable, "-S", "-c", _BARE])
+    try:
+        time.sleep(_SETTLE_S)
+        shares = _cpu_percents(process.pid, seconds)
+    finally:
+        process.kill()
+        process.wait()
+    return [
+        Figure("bare_cpu", fmean(shares), "% of a core"),
+        Figure("bare_cpu_least_of_parts", min(shares), "% of a core"),
+        Figure("bare_cpu_most_of_parts", max(shares), "% of a core"),
     ]
 
 
