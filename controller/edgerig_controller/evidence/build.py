@@ -346,9 +346,7 @@ def _hardness(hard: Difficulties) -> list[Notice]:
         return []
     models = sorted({entry.reference for entry in hard.values()} - {""})
     by = f"; D1 by {', '.join(models)}, zero-shot, which is compared with nothing" if models else ""
-    text = (
-        f"difficulty was measured on half of the users of {len(hard)} tasks; H1 is tested on the others{by}"
-    )
+    text = f"difficulty was measured on half of each task's users; H1 is tested on the others{by}"
     return [Notice("notice", "difficulty", text)]
 
 
