@@ -29,7 +29,7 @@ from statistics import fmean
 from bench import report
 from bench.report import Figure
 from bench.waves import BURST, CONSTANT, LOW_RIPPLE, RIPPLE, SQUARE_1_HZ, SQUARE_5_HZ, STEP, Wave
-from edgerig_agent.measure.sampler import Schedule
+from edgerig_agent.measure.schedule import Schedule
 from edgerig_agent.measure.sources import PowerSource, power_sources
 from edgerig_agent.measure.trace import Field, Trace
 from edgerig_agent.measure.uncertainty import alias_j

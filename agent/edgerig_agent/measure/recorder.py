@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from edgerig_agent.measure.sampler import Schedule
+from edgerig_agent.measure.schedule import Schedule
 from edgerig_agent.measure.tracefile import TraceWriter
 from edgerig_agent.probes.base import ENERGY_J, places
 from edgerig_agent.probes.meters.address import Address, parse_all

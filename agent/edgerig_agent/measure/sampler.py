@@ -25,6 +25,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgerig_agent.measure.character import characterise, is_power, pace
+from edgerig_agent.measure.schedule import Lateness, Schedule, Walk
 from edgerig_agent.measure.tracefile import TraceWriter
 from edgerig_agent.probes.base import NEVER, UNREAD, Channel, Probe, places
 from edgerig_agent.probes.families import discover
@@ -33,100 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     # What the loop reads a probe by: descriptors, bytes of each, reading of everything, where a
-    # reading goes, in how many readings everything is due again, and the interval in which it is.
+    # reading goes, in how many readings everything is due again, and the number of the one in which it is.
     Reader = list[Any]
 
 BASE_INTERVAL_NS = 10_000_000
 
-# Lateness is counted in steps of 0.1 ms up to 100 ms; the last step takes the rest.
-_LATE_STEP_NS = 100_000
-_LATE_STEPS = 1_001
-_MASK = 2**64 - 1
-# Intervals that are planned together; after them what was read is written, lateness is
-# counted and the parent looked for.
-_PLANNED = 16
+# What an interval counts in the walk of a group through several of them.
+_PARTS = 1 << 20
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-
-
-class Lateness:
-    """Distribution of how late ticks began, in constant memory; knows no clock."""
-
-    def __init__(self) -> None:
-        self._counts = [0] * _LATE_STEPS
-        self.tick_count = 0
-        self.max_ns = 0
-
-    def add(self, late_ns: list[int]) -> None:
-        """Counts ticks by how long after its planned instant each began."""
-        counts = self._counts
-        for late in late_ns:
-            counts[min(max(late, 0) // _LATE_STEP_NS, _LATE_STEPS - 1)] += 1
-        self.tick_count += len(late_ns)
-        self.max_ns = max(self.max_ns, *late_ns)
-
-    def percentile_ns(self, share: float) -> int:
-        """Returns the upper end of the step that holds this share of the ticks, 0 without ticks."""
-        rest = share * self.tick_count
-        for step, count in enumerate(self._counts):
-            rest -= count
-            if count and rest <= 0:
-                return (step + 1) * _LATE_STEP_NS
-        return 0
-
-
-class Schedule:
-    """Plans one random instant in each interval; pure but for its own random numbers.
-
-    The place inside the interval is uniform in the long run, so that no rhythm is
-    favoured, and walks by at most half an interval from one to the next (reflected
-    at the ends). Two samples are then 0.5 to 1.5 intervals apart and never almost 0
-    or 2, which makes the error of waves below half the rate a tenth smaller than
-    independent places do.
-    """
-
-    def __init__(self, began_ns: int, interval_ns: int, seed: int) -> None:
-        self._began_ns = began_ns
-        self._interval_ns = interval_ns
-        self._state = seed & _MASK
-        self._offset_ns = self._random_word() * interval_ns >> 64
-        # Instants of the intervals from `_first` on: they cost more to plan than to keep.
-        self._plan: list[int] = []
-        self._first = 0
-        self.index = -1
-
-    def next_ns(self, now_ns: int) -> int:
-        """Returns the instant of the next interval that is not over yet."""
-        current = (now_ns - self._began_ns) // self._interval_ns
-        self.index = max(self.index + 1, current)
-        while self.index - self._first >= len(self._plan):
-            self.block()
-        return self._plan[self.index - self._first]
-
-    def block(self) -> tuple[int, list[int]]:
-        """Plans the next intervals; returns the index of the first of them and their instants."""
-        self._first += len(self._plan)
-        self._plan = [self._instant(self._first + place) for place in range(_PLANNED)]
-        return self._first, self._plan
-
-    def is_over(self, index: int, now_ns: int) -> bool:
-        """Tells whether the interval with this index has passed."""
-        return now_ns >= self._began_ns + (index + 1) * self._interval_ns
-
-    def _instant(self, index: int) -> int:
-        step_ns = (self._random_word() * self._interval_ns >> 64) - self._interval_ns // 2
-        offset_ns = abs(self._offset_ns + step_ns)
-        if offset_ns >= self._interval_ns:
-            offset_ns = 2 * self._interval_ns - 1 - offset_ns
-        self._offset_ns = offset_ns
-        return self._began_ns + index * self._interval_ns + offset_ns
-
-    def _random_word(self) -> int:
-        """SplitMix64: the same instants on every Python, and 0.4 MB less than `random`."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
-        word = self._state
-        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-        word = (word ^ word >> 27) * 0x94D049BB133111EB & _MASK
-        return word ^ word >> 31
 
 
 class Stream:
@@ -185,18 +100,24 @@ class Stream:
 
 
 class Group:
-    """Streams that are read in every so many intervals, the same ones."""
+    """Streams that are read once in so many intervals, in a random one of them.
 
-    def __init__(self, every: int, streams: list[Stream]) -> None:
+    Always in the first, their samples would lie in a small part of the time and follow a
+    rhythm of their own: a ripple of 25 Hz read every 40 ms was off by 17 %.
+    """
+
+    def __init__(self, every: int, streams: list[Stream], seed: int) -> None:
         self._every = every
+        self._walk = Walk(every * _PARTS, seed + every)
         self._readers = [stream.reader() for stream in streams]
         # The interval in which they are read next.
-        self.due = 0
+        self.due = self._walk.next() // _PARTS
 
     def sample(self, index: int, begin_ns: int) -> int:
         """Reads them one after the other and returns when that was over."""
-        self.due = (index // self._every + 1) * self._every
-        return _read(self._readers, index, begin_ns)
+        number = index // self._every
+        self.due = (number + 1) * self._every + self._walk.next() // _PARTS
+        return _read(self._readers, number, begin_ns)
 
 
 class Arguments(NamedTuple):
@@ -233,6 +154,7 @@ def main(argv: list[str]) -> int:
     summary |= {
         "ended": True,
         "tick_count": lateness.tick_count,
+        "missed_count": lateness.missed_count,
         "late_p50_ns": lateness.percentile_ns(0.50),
         "late_p99_ns": lateness.percentile_ns(0.99),
         "late_max_ns": lateness.max_ns,
@@ -279,9 +201,9 @@ def _tick(
     """Samples block by block, and writes what was read between two of them."""
     late_ns: list[int] = []
     always = [stream.reader() for stream in streams if stream.every == 1]
-    seldom = _groups(streams)
+    seldom = _groups(streams, schedule.seed)
     while not stopping and os.getppid() == parent:
-        _block(schedule, always, seldom, late_ns, stopping)
+        lateness.missed_count += _block(schedule, always, seldom, late_ns, stopping)
         for stream in streams:
             stream.write()
         if late_ns:
@@ -291,17 +213,23 @@ def _tick(
 
 def _block(
     schedule: Schedule, always: list[Reader], seldom: list[Group], late_ns: list[int], stopping: list[int]
-) -> None:
-    """The loop of every interval: each line of it runs on a processor that has just forgotten it."""
+) -> int:
+    """The loop of every interval: each line of it runs on a processor that has just forgotten it.
+
+    Returns how many intervals were over before anything could be read in them.
+    """
     monotonic_ns, sleep = time.monotonic_ns, time.sleep
     late = late_ns.append
-    soonest = 0
+    soonest = missed = 0
     first, plan = schedule.block()
     for index, planned_ns in enumerate(plan, first):
         wait_ns = planned_ns - monotonic_ns()
         if wait_ns > 0:
             sleep(wait_ns * 1e-9)
         elif schedule.is_over(index, planned_ns - wait_ns):
+            # A probe that did not answer in time has taken this instant away.
+            late(-wait_ns)
+            missed += 1
             continue
         now_ns = monotonic_ns()
         late(now_ns - planned_ns)
@@ -315,14 +243,18 @@ def _block(
                     soonest = group.due
         if stopping:
             break
+    return missed
 
 
-def _read(readers: list[Reader], index: int, begin_ns: int) -> int:
-    """Reads probes one after the other, each until the next begins; returns when that was over."""
+def _read(readers: list[Reader], number: int, begin_ns: int) -> int:
+    """Reads probes one after the other, each until the next begins; returns when that was over.
+
+    `number` counts the readings of these probes.
+    """
     monotonic_ns, pread = time.monotonic_ns, os.pread
     for reader in readers:
         fds, size, read, keep, whole_in, whole_due = reader
-        if index < whole_due:
+        if number < whole_due:
             taken = []
             try:
                 for fd in fds:
@@ -331,7 +263,7 @@ def _read(readers: list[Reader], index: int, begin_ns: int) -> int:
                 taken = read()
         else:
             taken = read()
-            reader[5] = index + whole_in()
+            reader[5] = number + whole_in()
         end_ns = monotonic_ns()
         keep((begin_ns, end_ns, taken))
         begin_ns = end_ns
@@ -342,10 +274,10 @@ def _always_whole() -> int:
     return 0
 
 
-def _groups(streams: list[Stream]) -> list[Group]:
+def _groups(streams: list[Stream], seed: int) -> list[Group]:
     """Returns the streams that are not read in every interval, by how seldom they are."""
     paces = sorted({stream.every for stream in streams} - {1})
-    return [Group(every, [stream for stream in streams if stream.every == every]) for every in paces]
+    return [Group(every, [stream for stream in streams if stream.every == every], seed) for every in paces]
 
 
 def _name(channel: Channel) -> str:

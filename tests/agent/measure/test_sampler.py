@@ -7,17 +7,23 @@ import signal
 import subprocess
 import sys
 from itertools import pairwise
+from math import sqrt
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import pytest
 
 import edgerig_agent
-from edgerig_agent.measure.sampler import Lateness, Schedule
+from edgerig_agent.measure.energy import power_curve
+from edgerig_agent.measure.sampler import Group
+from edgerig_agent.measure.schedule import Lateness, Schedule
 from edgerig_agent.measure.sources import power_sources
 from edgerig_agent.measure.trace import read_trace, read_traces
 from edgerig_agent.probes import jetson
 from edgerig_agent.probes.base import UNREAD, places
 from tests.fakes import sysfs_tree
+from tests.fakes.reports import MS
 
 PATIENCE_S = 30.0
 
@@ -80,6 +86,49 @@ def test_intervals_that_are_over_are_skipped() -> None:
     schedule.next_ns(0)
     assert 900 <= schedule.next_ns(950) < 1000
     assert schedule.index == 9
+
+
+class Recorded:
+    """A stream whose readings cost nothing."""
+
+    def reader(self) -> list[Any]:
+        return [(), 0, list, list, lambda: 0, 0]
+
+
+def read_in(group: Group, count: int) -> list[int]:
+    """Returns the intervals in which a group is read, of `count`."""
+    found = []
+    for index in range(count):
+        if index >= group.due:
+            found.append(index)
+            group.sample(index, 0)
+    return found
+
+
+def group_of(every: int, seed: int) -> Group:
+    stream: Any = Recorded()
+    return Group(every, [stream], seed)
+
+
+@pytest.mark.parametrize("every", [2, 4, 50])
+def test_a_stream_that_is_read_seldom_is_read_anywhere_in_its_time(every: int) -> None:
+    found = read_in(group_of(every, seed=3), 20_000 * every)
+    assert [index // every for index in found] == list(range(20_000))
+    shares = [sum(index % every == place for index in found) / 20_000 for place in range(every)]
+    assert shares == pytest.approx([1 / every] * every, abs=0.02)
+
+
+def test_a_ripple_that_beats_with_a_slow_sensor_averages_out() -> None:
+    """25 Hz between 15 and 23 W, read every 40 ms: 17 % off where each reading is in the first 10 ms."""
+    errors = []
+    for seed in range(10):
+        schedule = Schedule(0, 10 * MS, seed)
+        instants = [schedule.next_ns(index * 10 * MS) for index in range(6000)]
+        times = [instants[index] for index in read_in(group_of(4, seed), 6000)]
+        curve = power_curve(times, [23.0 if t_ns % (40 * MS) < 20 * MS else 15.0 for t_ns in times])
+        whole = curve.integrate([(times[0], times[-1])])
+        errors.append(whole.energy_j / whole.covered_s / 19.0 - 1.0)
+    assert sqrt(fmean(error**2 for error in errors)) < 0.015
 
 
 def test_lateness_is_known_to_a_tenth_of_a_millisecond() -> None:
@@ -220,7 +269,7 @@ def test_a_sampler_that_is_told_to_stop_writes_what_it_has_read(tmp_path: Path) 
     summary = json.loads((folder / "sampler.json").read_text())
     (ina,) = [trace for trace in read_traces(folder) if trace.name == "ina3221"]
     # One reading before the first tick and one after the last.
-    assert len(ina.times_ns) == summary["tick_count"] + 2
+    assert len(ina.times_ns) == summary["tick_count"] - summary["missed_count"] + 2
 
 
 def test_a_sampler_that_was_held_up_leaves_a_gap_that_counts_for_nothing(tmp_path: Path) -> None:
@@ -245,4 +294,8 @@ def test_a_sampler_that_was_held_up_leaves_a_gap_that_counts_for_nothing(tmp_pat
     assert whole.duration_s - whole.covered_s >= gap_s - 1e-6
     assert whole.energy_j == pytest.approx(6.0 * whole.covered_s, rel=1e-6)
     # It was asleep when it was stopped, so that one tick began late by most of the time.
-    assert json.loads((folder / "sampler.json").read_text())["late_max_ns"] >= 300_000_000
+    summary = json.loads((folder / "sampler.json").read_text())
+    assert summary["late_max_ns"] >= 300_000_000
+    # The instants that passed meanwhile were late too, and are not forgotten.
+    assert summary["missed_count"] >= 30
+    assert summary["late_p99_ns"] >= 10_000_000
