@@ -6,7 +6,9 @@ from the values, by rules that a working sensor does not meet:
 - a counter of energy stands still for more than 20 of its update periods and 1 s;
 - a sampled channel shows one and the same value for more than 1 s of work, where
   the rest of the work changes it so often that so long a run has a probability
-  below 1e-9 (as if changes were independent);
+  below 1e-9 (as if changes were independent), and the value is not near the least that
+  the channel shows at other times: a rail that has nothing to do stands still at its
+  floor and is right;
 - a value lies beyond the range of the sensor, or a few samples lie more than a
   hundred times above the 95th percentile of the attempt.
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import os
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,14 +48,12 @@ FLAG_OF = {
     COUNTER_RESET: "counter_reset",
 }
 
-# Faults of one channel that are kept; a sensor that flickers has made its point by then.
-MAX_FAULTS = 100
-
 _GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOENT})
 _STALL_NS = 1_000_000_000
 _STALL_PERIODS = 20
 _STALL_PROBABILITY = 1e-9
 _FEWEST_CHANGES = 20
+_FLOOR_SHARE = 0.1
 _JUMP_FACTOR = 100.0
 _JUMP_SAMPLES = 10
 # No box that is measured here takes as much; a reading beyond is a fault of the sensor.
@@ -79,7 +80,7 @@ class Fault:
 
 
 def find_faults(trace: Trace, field: Field, work: Sequence[Window]) -> list[Fault]:
-    """Returns the faults of one channel in order, at most `MAX_FAULTS`.
+    """Returns the faults of one channel in order.
 
     Args:
         work: windows in which the device worked, in order; a sampled channel that
@@ -93,16 +94,16 @@ def find_faults(trace: Trace, field: Field, work: Sequence[Window]) -> list[Faul
         faults += _jumps(times, raws, field)
     if field.unit in (POWER_W, CURRENT_A):
         faults += _stalls(times, raws, field, work)
-    return sorted(faults, key=lambda fault: (fault.begin_ns, fault.kind))[:MAX_FAULTS]
+    return sorted(faults, key=lambda fault: (fault.begin_ns, fault.kind))
 
 
-def readable(trace: Trace, field: Field) -> tuple[list[int], list[int]]:
-    """Returns times and raw values of the readings that did not fail."""
+def readable(trace: Trace, field: Field) -> tuple[Sequence[int], Sequence[int]]:
+    """Returns times and raw values of the readings that did not fail; the trace's own where none did."""
     column = trace.column(field)
     if column and min(column) > LAST_UNREAD:
-        return list(trace.times_ns), list(column)
-    pairs = [(t, raw) for t, raw in zip(trace.times_ns, column, strict=True) if raw > LAST_UNREAD]
-    return [t for t, _ in pairs], [raw for _, raw in pairs]
+        return trace.times_ns, column
+    kept = [index for index, raw in enumerate(column) if raw > LAST_UNREAD]
+    return array("q", (trace.times_ns[i] for i in kept)), array("q", (column[i] for i in kept))
 
 
 def _unread(trace: Trace, field: Field) -> Iterator[Fault]:
@@ -172,8 +173,10 @@ def _stalls(
         starts = [first, *(i for i in range(first + 1, last) if raws[i] != raws[i - 1]), last]
         runs += [(one, two) for one, two in pairwise(starts) if two > one]
     pair_count = sum(two - one for one, two in runs)
-    for one, two in runs:
-        if times[two - 1] - times[one] <= _STALL_NS:
+    long = [(one, two) for one, two in runs if times[two - 1] - times[one] > _STALL_NS]
+    ordered = sorted(raws) if long else []
+    for one, two in long:
+        if _is_floor(raws[one], two - one, ordered):
             continue
         changes = len(runs) - 1
         rest = pair_count - (two - one)
@@ -181,6 +184,24 @@ def _stalls(
             continue
         reason = f"the reading stood still for {(times[two - 1] - times[one]) * 1e-9:.3g} s of work"
         yield _fault(STALLED, field, times, one, two, reason)
+
+
+def _is_floor(value: int, count: int, ordered: Sequence[int]) -> bool:
+    """Tells whether a channel that stood still did so where it goes when there is nothing to do.
+
+    That is within a tenth of its usual range of the least that its other readings show; a few
+    readings below all others are no floor.
+
+    Args:
+        count: how many readings in a row had this value.
+        ordered: all readings, these among them.
+    """
+    if len(ordered) - count <= _JUMP_SAMPLES:
+        return False
+    is_below = bisect_left(ordered, value) <= _JUMP_SAMPLES
+    least = ordered[_JUMP_SAMPLES + count if is_below else _JUMP_SAMPLES]
+    usual = ordered[int(0.95 * (len(ordered) - 1))]
+    return abs(value - least) <= _FLOOR_SHARE * (usual - least)
 
 
 def _longest_run(change_share: float) -> int:

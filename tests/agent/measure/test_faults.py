@@ -87,6 +87,28 @@ def test_a_rail_may_stand_still_while_the_device_idles() -> None:
     assert find_faults(rail(values), CURRENT, [(0, 7 * S), (9 * S, 20 * S)]) == []
 
 
+def test_a_rail_that_has_nothing_to_do_for_a_while_has_not_stalled() -> None:
+    # Idle in steps as coarse as the noise before and after the work, and for 4 s in the middle of it.
+    chance = random.Random(2)
+    busy = [2000 + 20 * round(chance.gauss(0, 5)) for _ in range(2000)]
+    busy[800:1200] = [240] * 400
+    values = [240] * 500 + busy + [240] * 500
+    work = [(5 * S, 25 * S)]
+    assert find_faults(rail(values), CURRENT, work) == []
+    (source,) = power_sources([rail(values)], work)
+    assert source.integrate(work).coverage == pytest.approx(1.0)
+
+
+def test_faults_beyond_the_hundredth_are_left_out_too() -> None:
+    values = noisy()
+    values[0:240:2] = [UNREAD + errno.EIO] * 120
+    values[700:703] = [300_000_000] * 3
+    source = the_source(rail(values))
+    whole = source.integrate([(3 * S, 15 * S)])
+    assert whole.energy_j / whole.covered_s == pytest.approx(10.0, rel=0.01)
+    assert source.fault_flags([(5 * S, 15 * S)]) == ("sensor_jumped",)
+
+
 @pytest.mark.parametrize("jump", [2_000_000, -2_000_000])
 def test_a_reading_beyond_the_range_of_the_sensor_is_a_jump(jump: int) -> None:
     values = noisy()
