@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgerig.v1.attempt_pb2 import PHASE_TRAIN, PHASE_TRAIN_STEP, Measurement, TrainStep
+from edgerig_agent.measure.energy import Window
 from edgerig_agent.measure.figures import Origin, figure, unavailable
 from edgerig_agent.measure.statistic import fewest_requests, is_admissible, median_interval, percentile
 
@@ -24,13 +25,13 @@ def warmup_count(step_count: int) -> int:
 
 
 def training_figures(
-    steps: Sequence[TrainStep], train_begin_ns: int | None, flags: tuple[str, ...] = ()
+    steps: Sequence[TrainStep], train: Sequence[Window], flags: tuple[str, ...] = ()
 ) -> list[Measurement]:
     """Returns step times and rates of a run's training; none without steps.
 
     Args:
         steps: in order.
-        train_begin_ns: begin of the training phase, None where it was not marked.
+        train: windows of the training phase in order, several where evaluation came between.
         flags: go on every figure.
     """
     if not steps:
@@ -38,8 +39,7 @@ def training_figures(
     origin = Origin("worker", "host_monotonic", flags=flags)
     kept = steps[warmup_count(len(steps)) :]
     figures = _step_figures(kept, origin)
-    # Wall time between the first and the last step, with the loading of data in between.
-    elapsed_s = (kept[-1].end_mono_ns - kept[0].begin_mono_ns) * _S
+    elapsed_s = _elapsed_ns(kept, train) * _S
     if elapsed_s > 0:
         tokens_per_s = sum(step.tokens for step in kept) / elapsed_s
         samples_per_s = sum(step.samples for step in kept) / elapsed_s
@@ -50,10 +50,24 @@ def training_figures(
         figures.append(
             figure("samples_per_s", PHASE_TRAIN, "ratio", samples_per_s, origin, sample_count=count)
         )
-    if train_begin_ns is not None:
-        first_s = (steps[0].end_mono_ns - train_begin_ns) * _S
+    if train:
+        first_s = (steps[0].end_mono_ns - train[0][0]) * _S
         figures.append(figure("time_to_first_step_s", PHASE_TRAIN, "sum", first_s, origin, sample_count=1))
     return figures
+
+
+def _elapsed_ns(kept: Sequence[TrainStep], train: Sequence[Window]) -> int:
+    """Wall time from first to last step with the loading of data in between, of each window by itself.
+
+    What lies between two windows, scoring at a point of the budget or another user's set-up, is no training.
+    """
+    windows = train or [(kept[0].begin_mono_ns, kept[-1].end_mono_ns)]
+    elapsed_ns = 0
+    for begin_ns, end_ns in windows:
+        inside = [step for step in kept if begin_ns <= step.begin_mono_ns < end_ns]
+        if inside:
+            elapsed_ns += inside[-1].end_mono_ns - inside[0].begin_mono_ns
+    return elapsed_ns
 
 
 def _step_figures(kept: Sequence[TrainStep], origin: Origin) -> list[Measurement]:
