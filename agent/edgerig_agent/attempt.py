@@ -310,7 +310,7 @@ def _measure(course: _Course, keeper: Keeper) -> Finished:
     kept = keeper.ended()
     folder, trial, ended = course.folder, course.trial, observed.ended
     report, violation = take_events(folder, bytes(ended.events))
-    reduced = reduce_attempt(folder, report, trial.protocol)
+    reduced = reduce_attempt(folder, report, trial.protocol, locked_gpu_hz=trial.settings.gpu_clock_mhz * 1e6)
     ended.violation = ended.violation or violation
     ending = classify(_evidence(trial, ended, report, reduced, observed.before, observed.log_tail))
     window = _window(ended, observed.own_cpu_s)

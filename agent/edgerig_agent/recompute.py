@@ -97,7 +97,7 @@ def recompute(folder: Path) -> Recomputed:
     _check_files(folder)
     trial, result = read_trial(folder), read_result(folder)
     report = read_report(folder)
-    reduced = reduce_attempt(folder, report, trial.protocol)
+    reduced = reduce_attempt(folder, report, trial.protocol, locked_gpu_hz=trial.settings.gpu_clock_mhz * 1e6)
     differences = [
         *_figure_differences(result.measurements, reduced.measurements),
         *_field_differences(result, reduced, report),

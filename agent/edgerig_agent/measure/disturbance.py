@@ -33,6 +33,9 @@ MAX_FOREIGN_SHARE = 0.02
 # HwSlowdown, SwThermalSlowdown, HwThermalSlowdown, HwPowerBrakeSlowdown (nvml.h). A power
 # cap (SwPowerCap) is how many boards run under load, and a setting of theirs.
 _THROTTLE_BITS = 0x8 | 0x20 | 0x40 | 0x80
+# GpuIdle of the same word.
+_GPU_IDLE = 0x1
+_GPU_CLOCK = ":sm_clock"
 
 # A slope over less time is the sensor's step and not the device's heat.
 _FEWEST_TEMPERATURES = 10
@@ -71,18 +74,28 @@ def throttle_sources(traces: Sequence[Trace], whole: Window) -> list[str]:
     return sorted(found)
 
 
-def low_clock_sources(traces: Sequence[Trace], work: Sequence[Window]) -> list[str]:
+def low_clock_sources(
+    traces: Sequence[Trace], work: Sequence[Window], locked_gpu_hz: float = 0.0
+) -> list[str]:
     """Returns the pinned clocks that were not held: achieved below 97 % of the pin in over 1 % of samples.
 
-    A clock is pinned where its floor and its ceiling are the same all the time.
+    A clock is pinned where its floor and its ceiling are the same all the time. No interface
+    shows to what the clocks of an NVIDIA GPU are locked, so that is told.
+
+    Args:
+        work: windows in which the device worked, in order.
+        locked_gpu_hz: what the trial locked the GPUs' clocks to, 0 for nothing. A GPU that
+            says that it idles is not held to it.
     """
     found = []
     for trace in traces:
         for field in trace.fields:
             if field.unit != FREQUENCY_HZ:
                 continue
-            pin_hz = _pin_hz(trace, field.source, work)
-            achieved = [raw * field.scale for _, raw in _inside(trace, field, work)]
+            pin_hz, idle_ns = _pin_hz(trace, field.source, work), frozenset[int]()
+            if not pin_hz and field.source.endswith(_GPU_CLOCK):
+                pin_hz, idle_ns = locked_gpu_hz, _idle_ns(trace, field.source, work)
+            achieved = [raw * field.scale for t, raw in _inside(trace, field, work) if t not in idle_ns]
             low = sum(hz < MIN_CLOCK_SHARE * pin_hz for hz in achieved)
             if pin_hz and low > MAX_LOW_CLOCK_SAMPLES * len(achieved):
                 found.append(field.source)
@@ -115,6 +128,18 @@ def _grew(trace: Trace, field: Field, whole: Window) -> bool:
 
 def _gave_reason(trace: Trace, field: Field, whole: Window) -> bool:
     return any(raw & _THROTTLE_BITS for _, raw in _inside(trace, field, [whole]))
+
+
+def _idle_ns(trace: Trace, clock: str, work: Sequence[Window]) -> frozenset[int]:
+    """Returns when a GPU gave as the reason of its clock that it had nothing to do."""
+    reasons = clock.removesuffix(_GPU_CLOCK) + ":clock_reasons"
+    return frozenset(
+        t_ns
+        for field in trace.fields
+        if field.source == reasons
+        for t_ns, raw in _inside(trace, field, work)
+        if raw & _GPU_IDLE
+    )
 
 
 def _pin_hz(trace: Trace, source: str, work: Sequence[Window]) -> float:

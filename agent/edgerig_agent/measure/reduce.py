@@ -7,6 +7,7 @@ a stored attempt, and gives the same figures bit for bit (recompute.py).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,8 @@ IDLE_PHASES = frozenset({PHASE_IDLE_PRE, PHASE_IDLE_RESIDENT, PHASE_IDLE_POST, P
 _JUDGED_PHASES = frozenset(
     {PHASE_TRAIN, PHASE_TRAIN_STEP, PHASE_INFERENCE, PHASE_PREFILL, PHASE_DECODE, PHASE_EVALUATE}
 )
+# Events of one channel that are told; a sensor that flickers has made its point by then.
+_MOST_EVENTS = 100
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,16 @@ class _Attempt:
     no_total: str
 
 
-def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Reduced:
+def reduce_attempt(
+    folder: Path, report: WorkerReport, protocol: Protocol, *, locked_gpu_hz: float = 0.0
+) -> Reduced:
     """Returns every figure that events and traces of an attempt folder hold.
+
+    Args:
+        folder: of the attempt.
+        report: what the worker told.
+        protocol: by which it was measured.
+        locked_gpu_hz: what the trial locked the clocks of NVIDIA GPUs to, 0 for nothing.
 
     Raises:
         StorageError: a trace cannot be read.
@@ -104,14 +115,13 @@ def reduce_attempt(folder: Path, report: WorkerReport, protocol: Protocol) -> Re
         of_phase, pages = _phase_figures(attempt, phase)
         figures += of_phase
         swapped += pages
-    train = report.windows(PHASE_TRAIN)
-    figures += training_figures(report.steps, train[0][0] if train else None, attempt.flags)
+    figures += training_figures(report.steps, report.windows(PHASE_TRAIN), attempt.flags)
     figures += request_figures(report.requests, attempt.flags)
     figures += engine_figures(report.facts)
     figures += idle_figures(attempt.sources, attempt.idles, attempt.flags)
     figures += corpus_figures(report.metrics, attempt.flags)
     figures += _run_figures(attempt)
-    flags = _figure_flags(attempt, figures) | set(_disturbances(attempt))
+    flags = _figure_flags(attempt, figures) | set(_disturbances(attempt, locked_gpu_hz))
     return Reduced(
         tuple(figures),
         attempt.sampler,
@@ -222,13 +232,13 @@ def _figure_flags(attempt: _Attempt, figures: Sequence[Measurement]) -> set[str]
     }
 
 
-def _disturbances(attempt: _Attempt) -> list[str]:
+def _disturbances(attempt: _Attempt, locked_gpu_hz: float) -> list[str]:
     """Returns the flags of what disturbed the run as a whole."""
     flags = []
     whole = _whole(attempt.report)
     if whole and disturbance.throttle_sources(attempt.traces, whole):
         flags.append(validity.THROTTLED)
-    if disturbance.low_clock_sources(attempt.traces, work_windows(attempt.report)):
+    if disturbance.low_clock_sources(attempt.traces, work_windows(attempt.report), locked_gpu_hz):
         flags.append(validity.CLOCK_LOW)
     if attempt.cpu is not None and attempt.cpu.foreign_share > disturbance.MAX_FOREIGN_SHARE:
         flags.append(validity.FOREIGN_LOAD)
@@ -245,7 +255,13 @@ def _sensor_events(attempt: _Attempt) -> tuple[SensorEvent, ...]:
     found = {fault for source in attempt.sources for fault in source.faults}
     inside = [f for f in found if whole and f.begin_ns < whole[1] and f.end_ns > whole[0]]
     inside.sort(key=lambda fault: (fault.begin_ns, fault.source, fault.quantity, fault.kind))
-    return tuple(_event(fault) for fault in inside)
+    told: Counter[tuple[str, str]] = Counter()
+    events = []
+    for fault in inside:
+        told[fault.source, fault.quantity] += 1
+        if told[fault.source, fault.quantity] <= _MOST_EVENTS:
+            events.append(_event(fault))
+    return tuple(events)
 
 
 def _event(fault: Fault) -> SensorEvent:

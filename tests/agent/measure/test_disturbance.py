@@ -51,6 +51,38 @@ def test_a_clock_that_may_move_is_never_low() -> None:
     assert low_clock_sources([clocks([600] * 60, 600, 2000)], [WHOLE]) == []
 
 
+def gpu(achieved_mhz: list[int], reasons: list[int]) -> Trace:
+    fields = (
+        Field("c", "frequency_hz", 1e6, "nvml:0:sm_clock", "", 0),
+        Field("r", "event_reasons", 1.0, "nvml:0:clock_reasons", "", 0),
+    )
+    return Trace(
+        "nvml_state",
+        S,
+        fields,
+        array("q", range(0, 60 * S, S)),
+        (array("q", achieved_mhz), array("q", reasons)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("achieved_mhz", "reasons", "found"),
+    [
+        ([1500] * 60, [0] * 60, []),
+        # The power cap holds it down for half of the run.
+        ([1500] * 30 + [1100] * 30, [0] * 30 + [0x4] * 30, ["nvml:0:sm_clock"]),
+        # It has nothing to do for half of the run.
+        ([1500] * 30 + [210] * 30, [0] * 30 + [0x1] * 30, []),
+    ],
+)
+def test_a_locked_gpu_is_held_to_its_clock(
+    achieved_mhz: list[int], reasons: list[int], found: list[str]
+) -> None:
+    trace = gpu(achieved_mhz, reasons)
+    assert low_clock_sources([trace], [WHOLE], 1.5e9) == found
+    assert low_clock_sources([trace], [WHOLE]) == []
+
+
 def test_the_hottest_slope_of_the_block_counts() -> None:
     rising = [40 + second // 10 for second in range(60)]  # 6 °C a minute, in steps of a degree
     found = hottest_rate_c_per_min([trace(temperature_c=rising, temperature_c__2=[40] * 60)], [WHOLE])
