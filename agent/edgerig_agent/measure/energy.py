@@ -9,6 +9,7 @@ hole is what makes a step disappear.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,10 +107,13 @@ class Curve:
 def power_curve(times_ns: Sequence[int], power_w: Sequence[float]) -> Curve:
     """Makes the curve of samples of power in watts; a gap above three median intervals is a hole."""
     gap_ns = _longest_ns(times_ns)
-    steps = [
-        (power_w[index] + power_w[index + 1]) / 2 * (times_ns[index + 1] - times_ns[index]) * 1e-9
-        for index in range(len(times_ns) - 1)
-    ]
+    steps = array(
+        "d",
+        (
+            (power_w[index] + power_w[index + 1]) / 2 * (times_ns[index + 1] - times_ns[index]) * 1e-9
+            for index in range(len(times_ns) - 1)
+        ),
+    )
     holes = frozenset(
         index for index, (earlier, later) in enumerate(pairwise(times_ns)) if later - earlier > gap_ns
     )
@@ -131,8 +135,7 @@ def counter_curve(
     the counter went on; at a window's edge it does. Steps inside `unbelieved` (the
     counter was read and stood still, or jumped) are not counted.
     """
-    times: list[int] = []
-    steps: list[float] = []
+    times, steps = array("q"), array("d")
     holes: list[int] = []
     previous: int | None = None
     for t_ns, raw in zip(times_ns, raws, strict=True):

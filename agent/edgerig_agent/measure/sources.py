@@ -7,11 +7,12 @@ left out here, once and for all. Figures of different boundaries stay apart.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import hypot
+from math import hypot, isnan, nan
 from statistics import fmean, median
 
 from edgerig_agent.measure.accuracy import Accuracy, accuracy_of, together
@@ -101,21 +102,25 @@ def power_sources(traces: Sequence[Trace], work: Sequence[Window] = ()) -> list[
 
 
 class _Rail:
-    """One rail's power at every sample; None where a reading failed or a fault covers it."""
+    """One rail's power at every sample; NaN where a reading failed or a fault covers it."""
 
     def __init__(self, trace: Trace, current: Field, voltage: Field, work: Sequence[Window]) -> None:
         self.current = current
         self.faults = (*find_faults(trace, current, work), *find_faults(trace, voltage, work))
         bad = _covered(trace.times_ns, self.faults)
         scale = current.scale * voltage.scale
-        self.power_w = [
-            None if min(amperes, volts) <= LAST_UNREAD or index in bad else amperes * volts * scale
-            for index, (amperes, volts) in enumerate(
-                zip(trace.column(current), trace.column(voltage), strict=True)
-            )
-        ]
-        known = [power for power in self.power_w if power is not None]
-        self.mean_w = fmean(known) if known else 0.0
+        self.power_w = array(
+            "d",
+            (
+                nan if min(amperes, volts) <= LAST_UNREAD or index in bad else amperes * volts * scale
+                for index, (amperes, volts) in enumerate(
+                    zip(trace.column(current), trace.column(voltage), strict=True)
+                )
+            ),
+        )
+        self.is_whole = not any(map(isnan, self.power_w))
+        is_known = any(not isnan(power) for power in self.power_w)
+        self.mean_w = fmean(power for power in self.power_w if not isnan(power)) if is_known else 0.0
         self.accuracy = accuracy_of(current.source, current.shunt_ohm, _middle(trace, voltage))
 
 
@@ -131,10 +136,7 @@ def _covered(times_ns: Sequence[int], faults: Sequence[Fault]) -> frozenset[int]
 
 def _rail_source(trace: Trace, rails: Sequence[_Rail]) -> PowerSource:
     """One rail, or the sum of several that were read in the same scan."""
-    whole = [(t, p) for t, *p in zip(trace.times_ns, *(rail.power_w for rail in rails), strict=True)]
-    known = [(t, powers) for t, powers in whole if None not in powers]
-    times = [t for t, _ in known]
-    watts = [sum(power for power in powers if power is not None) for _, powers in known]
+    times, watts = _together(trace, rails)
     first = rails[0].current
     accuracy = together([(rail.accuracy, rail.mean_w) for rail in rails])
     faults = tuple(fault for rail in rails for fault in rail.faults)
@@ -148,6 +150,22 @@ def _rail_source(trace: Trace, rails: Sequence[_Rail]) -> PowerSource:
         update_ns=max(_update_ns(times, watts, curve), *(rail.current.update_interval_ns for rail in rails)),
         faults=faults,
     )
+
+
+def _together(trace: Trace, rails: Sequence[_Rail]) -> tuple[array[int], array[float]]:
+    """Adds rails up where all of them are known; a long trace is not copied where it is whole."""
+    if all(rail.is_whole for rail in rails):
+        watts = rails[0].power_w
+        if len(rails) > 1:
+            watts = array("d", map(sum, zip(*(rail.power_w for rail in rails), strict=True)))
+        return trace.times_ns, watts
+    times, watts = array("q"), array("d")
+    for t_ns, *powers in zip(trace.times_ns, *(rail.power_w for rail in rails), strict=True):
+        total = sum(powers)
+        if not isnan(total):
+            times.append(int(t_ns))
+            watts.append(total)
+    return times, watts
 
 
 def _rail_sum(trace: Trace, rails: dict[str, _Rail]) -> list[PowerSource]:
@@ -183,9 +201,9 @@ def _reading_source(trace: Trace, field: Field, work: Sequence[Window], bus_v: f
     faults = tuple(find_faults(trace, field, work))
     bad = _covered(trace.times_ns, faults)
     column = trace.column(field)
-    kept = [i for i in range(len(column)) if column[i] > LAST_UNREAD and i not in bad]
-    times = [trace.times_ns[index] for index in kept]
-    watts = [column[index] * field.scale for index in kept]
+    kept = array("q", (i for i in range(len(column)) if column[i] > LAST_UNREAD and i not in bad))
+    times = array("q", (trace.times_ns[index] for index in kept))
+    watts = array("d", (column[index] * field.scale for index in kept))
     curve = power_curve(times, watts)
     accuracy = accuracy_of(field.source, field.shunt_ohm, bus_v)
     update_ns = max(_update_ns(times, watts, curve), field.update_interval_ns)

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from edgerig.errors import StorageError
 from edgerig_agent.measure.tracefile import HEADER_BYTES, MAX_TRACE_BYTES
@@ -21,6 +21,7 @@ from edgerig_agent.probes.base import LAST_UNREAD
 
 SCHEMA = 1
 _MAX_FIELDS = 1024
+_RECORDS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -67,21 +68,16 @@ def read_trace(path: Path) -> Trace:
         with path.open("rb") as file:
             line = file.readline(64 * HEADER_BYTES)
             header = _header(line, path.name)
-            body = file.read()
+            fields = tuple(_field(entry, path.name) for entry in header["fields"])
+            if header["record_bytes"] != 8 * (1 + len(fields)):
+                raise StorageError(f"{path.name}: record_bytes does not fit {len(fields)} fields")
+            times, *columns = _columns(file, 1 + len(fields))
     except OSError as error:
         raise StorageError(f"cannot read the trace {path.name}: {error.strerror}") from error
-    fields = tuple(_field(entry, path.name) for entry in header["fields"])
-    width = 1 + len(fields)
-    if header["record_bytes"] != 8 * width:
-        raise StorageError(f"{path.name}: record_bytes does not fit {len(fields)} fields")
-    words = array("q")
-    words.frombytes(body[: len(body) // (8 * width) * 8 * width])
-    if sys.byteorder == "big":
-        words.byteswap()
-    times = words[0::width]
     count = _written_count(times)
-    columns = tuple(words[index::width][:count] for index in range(1, width))
-    return Trace(str(header["name"]), int(header["interval_ns"]), fields, times[:count], columns)
+    for column in (times, *columns):
+        del column[count:]
+    return Trace(str(header["name"]), int(header["interval_ns"]), fields, times, tuple(columns))
 
 
 def read_traces(folder: Path) -> list[Trace]:
@@ -125,6 +121,19 @@ def describe(trace: Trace) -> list[str]:
     rate = f", {(count - 1) / span_s:.1f} a second" if span_s > 0 else ""
     lines = [f"{trace.name}: {count} samples in {span_s:.2f} s{rate}"]
     return lines + [f"  {field.name}  {field.boundary}".rstrip() for field in trace.fields]
+
+
+def _columns(file: BinaryIO, width: int) -> list[array[int]]:
+    """Reads records of `width` words to the end of the file, a part at a time: traces of a day are long."""
+    columns = [array("q") for _ in range(width)]
+    while part := file.read(_RECORDS_AT_ONCE * 8 * width):
+        words = array("q")
+        words.frombytes(part[: len(part) // (8 * width) * 8 * width])
+        if sys.byteorder == "big":
+            words.byteswap()
+        for index, column in enumerate(columns):
+            column.extend(words[index::width])
+    return columns
 
 
 def _written_count(times: array[int]) -> int:
