@@ -13,6 +13,7 @@ import socketserver
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import isfinite
 from typing import Any
 
 # How a meter can misbehave.
@@ -91,7 +92,7 @@ def tasmota(power_w: float) -> FakeMeter:
             energy = {
                 "TotalStartTime": "2026-01-01T00:00:00",
                 "Total": round(meter.energy_j() / 3.6e6, 3),
-                "Power": round(meter.power_w),
+                "Power": round(meter.power_w) if isfinite(meter.power_w) else meter.power_w,
                 "Voltage": 231,
             }
             shown = {} if meter.behaviour == NO_VALUE else {"ENERGY": energy}

@@ -95,7 +95,7 @@ class MeterProbe:
                     self.identity = self._meter.connect() or self.identity
                     self._connected = True
                 begin_ns = time.monotonic_ns()
-                values = self._meter.read()
+                values = _sound(self._meter)
                 half_ns = (time.monotonic_ns() - begin_ns) // 2
             self.stamp_ns = begin_ns + half_ns
             return [*values, half_ns]
@@ -114,6 +114,17 @@ class MeterProbe:
             self.close()
             self._rest_until_ns = time.monotonic_ns() + _REST_NS
         return list(self._unread)
+
+
+def _sound(meter: Meter) -> Sequence[int]:
+    """Reads a meter; a trace holds 64 bits, and what does not fit in is no reading."""
+    try:
+        values = meter.read()
+    except (OverflowError, ValueError) as error:
+        raise GarbledError(f"it answers what is no number: {error}") from error
+    if not all(LAST_UNREAD < value < -UNREAD for value in values):
+        raise GarbledError(f"it answers {max(values, key=abs):.3g}, which no meter measures")
+    return values
 
 
 def _code(error: OSError) -> int:

@@ -18,8 +18,8 @@ from edgerig_agent.probes.meters.base import GarbledError, NoReadingError
 _MICRO = 1e-6
 _MILLI = 1e-3
 _MAX_LINE_BYTES = 4096
-# What SCPI sends where there is no value (SCPI-1999, 7.2.1.5).
-_NOT_A_NUMBER = 9.91e37
+# Below what SCPI sends where there is no value: 9.9E37 is infinity, 9.91E37 no number (SCPI-1999, 7.2.1).
+_NO_VALUE = 9.8e37
 
 ENERGY_UNITS_J = {"J": 1.0, "mWh": 3.6, "Wh": 3600.0, "kWh": 3.6e6}
 
@@ -99,7 +99,7 @@ class Scpi:
             value = float(answer.split(",")[0])
         except ValueError as error:
             raise GarbledError(f"{query} answers {answer[:80]!r}") from error
-        if not math.isfinite(value) or abs(value) >= _NOT_A_NUMBER:
+        if not math.isfinite(value) or abs(value) >= _NO_VALUE:
             raise NoReadingError(f"{query} answers that it has no value")
         return value
 

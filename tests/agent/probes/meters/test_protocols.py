@@ -111,6 +111,18 @@ def test_a_meter_that_misbehaves_is_unread_with_the_error_and_read_again_when_it
     assert (probe.request_count, probe.failure_count) == (3, 1)
 
 
+@pytest.mark.parametrize("power_w", [9.9e37, 1e30, float("inf"), float("nan")])
+def test_a_value_that_no_meter_measures_is_unread(
+    probe: MeterProbe, meter: FakeMeter, power_w: float
+) -> None:
+    """9.9E37 is how an instrument writes infinity; the trace holds 64 bits."""
+    assert values(probe)
+    meter.power_w = power_w
+    assert error(probe) in (errno.EPROTO, errno.ENODATA)
+    meter.power_w = 21.0
+    assert values(probe)["power_w"] == pytest.approx(21.0)
+
+
 def test_a_meter_that_hangs_up_is_connected_again(probe: MeterProbe, meter: FakeMeter) -> None:
     assert values(probe)
     meter.misbehave(meters.HANGS_UP)
