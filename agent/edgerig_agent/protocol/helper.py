@@ -127,6 +127,11 @@ def main(argv: list[str]) -> int:
     if "--restore" in argv[1:]:
         _answer({"ok": not failed, "restored": restored, "failed": failed})
         return 1 if failed else 0
+    if failed:
+        # What was there before is known only as long as nothing new is set and noted.
+        problem = f"what an earlier attempt set could not be put back: {'; '.join(failed)}"
+        _answer({"ok": False, "problem": problem, "hint": "restart the device"})
+        return 1
     return _serve(state, record)
 
 

@@ -274,6 +274,23 @@ def test_what_cannot_be_put_back_stays_noted_and_is_said(root: Path, home: Path,
     assert jetson_settings.settings(root)["var/lib/nvpmodel/status"].startswith("pmode:0000")
 
 
+def test_nothing_new_is_set_over_what_could_not_be_put_back(root: Path, home: Path, tmp_path: Path) -> None:
+    """The clocks that jetson_clocks stored are known in one place only, and must not be stored over."""
+    before = jetson_settings.settings(root)
+    held = hold(DeviceSettings(jetson_clocks=True), home, str(root))
+    assert held is not None
+    program = tmp_path / "bin/jetson_clocks"
+    working = program.read_text()
+    program.write_text(f"#!{sys.executable}\nraise SystemExit('no')\n")
+    assert "jetson_clocks" in held.put_back()
+    with pytest.raises(DeviceError, match="could not be put back"):
+        hold(DeviceSettings(jetson_clocks=True), home, str(root))
+    program.write_text(working)
+    again = hold(DeviceSettings(jetson_clocks=True), home, str(root))
+    assert again is not None and again.put_back() == ""
+    assert jetson_settings.settings(root) == before
+
+
 def test_a_damaged_record_is_passed_over(root: Path, home: Path) -> None:
     home.mkdir()
     before = jetson_settings.settings(root)
