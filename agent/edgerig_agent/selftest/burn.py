@@ -20,16 +20,21 @@ if not torch.cuda.is_available():
     print("torch reaches no GPU", flush=True)
     sys.exit(0)
 size = 4096
-a = torch.randn(size, size, device="cuda", dtype=torch.float16)
-(a @ a).sum().item()
+# Every board has a sensor, so every board gets work.
+boards = range(torch.cuda.device_count())
+loads = [torch.randn(size, size, device=board, dtype=torch.float16) for board in boards]
+for a in loads:
+    (a @ a).sum().item()
 print("ready", flush=True)
 begin_ns, period_ns, cycles = map(int, sys.stdin.readline().split())
 for cycle in range(cycles):
     start_ns = begin_ns + cycle * period_ns
     time.sleep(max(0.0, (start_ns - time.monotonic_ns()) / 1e9))
     while time.monotonic_ns() < start_ns + period_ns // 2:
-        a @ a
-        torch.cuda.synchronize()
+        for a in loads:
+            a @ a
+        for board in boards:
+            torch.cuda.synchronize(board)
 """
 
 
