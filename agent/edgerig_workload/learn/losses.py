@@ -16,8 +16,10 @@ from torch.nn import functional
 
 from edgerig_workload.learn.examples import IGNORED, Batch
 
-# Logits whose soft-max is made at once: 1 MB in float32, which stays in a core's own cache.
-_LOGITS_AT_ONCE = 1 << 18
+# Logits whose soft-max is made at once: on a processor 1 MB in float32, which stays in a core's own
+# cache; on a GPU 128 MB, because there the cost is the number of kernels that are started.
+_LOGITS_AT_ONCE = {"cpu": 1 << 18}
+_LOGITS_AT_ONCE_ELSEWHERE = 1 << 25
 # What passes its gradient on without its result: the end of a plain output layer, and views of it.
 _VIEWS = ("ViewBackward0", "UnsafeViewBackward0", "SliceBackward0", "AliasBackward0")
 _PRODUCTS = ("MmBackward0", "AddmmBackward0")
@@ -26,9 +28,9 @@ _PRODUCTS = ("MmBackward0", "AddmmBackward0")
 def backward(model: Any, batch: Batch) -> torch.Tensor:
     """Leave the gradient of the mean loss of the answer tokens on the parameters; return the loss, in nats.
 
-    The figure is that of the model's own `loss`. Nothing waits for the device: the loss is a
-    tensor of one number. A model that makes its decoder's input out of the labels is asked
-    for its own loss.
+    The figure is that of the model's own `loss`, and a tensor of one number: forward and backward
+    pass are queued without waiting for the device. A model that makes its decoder's input out of
+    the labels is asked for its own loss.
     """
     if getattr(model.config, "is_encoder_decoder", False):
         loss: torch.Tensor = model(**batch.inputs, use_cache=False).loss
@@ -72,7 +74,8 @@ def loss_and_gradient(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torc
 
 def _parts(values: torch.Tensor) -> Iterator[tuple[int, slice]]:
     """Yields where the places of each row lie that are worked on at once."""
-    size = max(1, _LOGITS_AT_ONCE // values.shape[-1])
+    most = _LOGITS_AT_ONCE.get(values.device.type, _LOGITS_AT_ONCE_ELSEWHERE)
+    size = max(1, most // values.shape[-1])
     for row in range(len(values)):
         for first in range(0, values.shape[1], size):
             yield row, slice(first, first + size)
