@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from edgerig.v1.attempt_pb2 import PHASE_DECODE, PHASE_INFERENCE, PHASE_PREFILL, Measurement, Phase, Request
 from edgerig_agent.measure.figures import Origin, figure, unavailable
-from edgerig_agent.measure.statistic import fewest_requests, is_admissible, median_interval, percentile
+from edgerig_agent.measure.statistic import fewest_requests, interval_of, is_admissible, percentile
 
 TOGETHER = "multi_token_step"
 _PERCENTILES = ((0.50, "p50"), (0.90, "p90"), (0.95, "p95"), (0.99, "p99"))
@@ -92,7 +92,7 @@ def _percentiles(
             continue
         value = percentile(ordered, share)
         measured = figure(name, PHASE_INFERENCE, statistic, value, origin, sample_count=request_count)
-        interval = median_interval(ordered) if with_interval and share == 0.5 else None
+        interval = interval_of(ordered, share) if with_interval else None
         if interval:
             measured.low, measured.high = interval
             measured.interval_kind = "order_statistic_95"

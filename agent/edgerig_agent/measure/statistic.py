@@ -6,6 +6,7 @@ fewer requests the largest observation lies below it too often.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from math import ceil, exp, log
 
@@ -58,6 +59,35 @@ def median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
         best = rank
         term = term * (count - rank) // (rank + 1)
     return None if best is None else (ordered[best], ordered[count - 1 - best])
+
+
+def interval_of(ordered: Sequence[float], share: float) -> tuple[float, float] | None:
+    """Returns the order-statistic interval of a percentile from the median up, None where there is none."""
+    return median_interval(ordered) if share == 0.5 else percentile_interval(ordered, share)
+
+
+def percentile_interval(ordered: Sequence[float], share: float) -> tuple[float, float] | None:
+    """Returns an order-statistic interval of a percentile above the median with at least 95 % confidence.
+
+    The k-th smallest value is below the percentile with probability P(Bin(n, share) >= k). The upper
+    side may fail in 2.5 % (more where even the largest value does not reach that), the lower side in
+    what this leaves of 5 %. None where nothing is left.
+    """
+    count = len(ordered)
+    if not count or share**count > 1.0 - CONFIDENCE:
+        return None
+    half = (1.0 - CONFIDENCE) / 2
+    # Logarithms, as below. `below[k]` is the probability that at most k values are below the percentile.
+    log_term, tail = count * log(1.0 - share), 0.0
+    below = []
+    for rank in range(count):
+        tail += exp(log_term)
+        below.append(tail)
+        log_term += log((count - rank) / (rank + 1) * share / (1.0 - share))
+    # Ends as places from 0: the value at place k is above the percentile when at most k are below it.
+    high = min(bisect_left(below, 1.0 - half), count - 1)
+    low = bisect_right(below, 1.0 - CONFIDENCE - (1.0 - below[high])) - 1
+    return None if low < 0 else (ordered[low], ordered[high])
 
 
 def mlperf_percentile(ordered: Sequence[float], share: float, confidence: float = 0.99) -> float | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from edgerig.v1.attempt_pb2 import PHASE_TRAIN, PHASE_TRAIN_STEP, Measurement, TrainStep
 from edgerig_agent.measure.energy import Window
 from edgerig_agent.measure.figures import Origin, figure, unavailable
-from edgerig_agent.measure.statistic import fewest_requests, is_admissible, median_interval, percentile
+from edgerig_agent.measure.statistic import fewest_requests, interval_of, is_admissible, percentile
 
 WARMUP_STEPS = 3
 _PERCENTILES = ((0.50, "p50"), (0.90, "p90"))
@@ -84,7 +84,7 @@ def _step_figures(kept: Sequence[TrainStep], origin: Origin) -> list[Measurement
             continue
         value = percentile(durations, share)
         measured = figure("step_s", PHASE_TRAIN_STEP, statistic, value, origin, sample_count=count)
-        interval = median_interval(durations) if share == 0.5 else None
+        interval = interval_of(durations, share)
         if interval:
             measured.low, measured.high = interval
             measured.interval_kind = "order_statistic_95"

@@ -10,6 +10,7 @@ from edgerig_agent.measure.statistic import (
     median_interval,
     mlperf_percentile,
     percentile,
+    percentile_interval,
 )
 
 
@@ -51,6 +52,23 @@ def test_the_interval_holds_the_median_in_95_of_100_runs() -> None:
 def test_an_interval_of_many_values_is_found() -> None:
     low, high = median_interval([float(value) for value in range(5000)]) or (0.0, 0.0)
     assert 2400 < low < 2500 < high < 2600
+
+
+@pytest.mark.parametrize("share", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("count", [28, 29, 58, 59, 298, 299, 662, 5000])
+def test_the_interval_of_a_percentile_holds_it_by_the_binomial(share: float, count: int) -> None:
+    binom = pytest.importorskip("scipy.stats").binom
+    found = percentile_interval(list(range(count)), share)
+    assert (found is not None) == is_admissible(share, count)
+    if found is None:
+        return
+    low, high = found
+    # The value at place `low` is not above the percentile when more than `low` are below it.
+    held = binom.cdf(high, count, share) - binom.cdf(low, count, share)
+    assert held >= 0.95
+    assert low < percentile(list(range(count)), share) <= high
+    # No shorter one by raising its lower end.
+    assert binom.cdf(high, count, share) - binom.cdf(low + 1, count, share) < 0.95
 
 
 @pytest.mark.parametrize(("share", "fewest"), [(0.90, 64), (0.99, 662)])
