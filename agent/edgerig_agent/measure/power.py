@@ -233,6 +233,6 @@ def _flag_disagreement(totals: dict[str, list[tuple[Measurement, float]]]) -> No
 
 
 def _device_of(source: PowerSource) -> str:
-    """nvml:0:energy and nvml:0:power read the same board; every other source stands alone."""
-    is_nvml = source.source.startswith("nvml:")
-    return source.source.rpartition(":")[0] if is_nvml else source.source
+    """nvml:0:energy and nvml:0:power read the same board, a meter's two the same line; others stand alone."""
+    is_one_of_several = source.source.startswith("nvml:") or source.source.endswith((":energy", ":power"))
+    return source.source.rpartition(":")[0] if is_one_of_several else source.source

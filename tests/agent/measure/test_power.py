@@ -110,9 +110,11 @@ def test_a_counter_is_a_source_of_its_own() -> None:
     assert energy.method == "counter_difference"
 
 
-def nvml_trace(energy_per_tick_mj: int, power_mw: int) -> Trace:
-    counter = Field("c", "energy_j", 1e-3, "nvml:0:energy", "gpu_board", 0)
-    power = Field("p", "power_w", 1e-3, "nvml:0:power", "gpu_board", 0)
+def nvml_trace(
+    energy_per_tick_mj: int, power_mw: int, device: str = "nvml:0", boundary: str = "gpu_board"
+) -> Trace:
+    counter = Field("c", "energy_j", 1e-3, f"{device}:energy", boundary, 0)
+    power = Field("p", "power_w", 1e-3, f"{device}:power", boundary, 0)
     return trace(
         "nvml",
         [
@@ -130,8 +132,9 @@ def test_two_readings_of_one_gpu_that_agree_are_both_kept() -> None:
     assert not any(one.flags for one in energies)
 
 
-def test_two_readings_of_one_gpu_that_differ_are_flagged() -> None:
-    sources = power_sources([nvml_trace(200, 22_000)])
+@pytest.mark.parametrize(("device", "boundary"), [("nvml:0", "gpu_board"), ("shelly:10.0.0.7", "wall_ac")])
+def test_two_readings_of_one_device_that_differ_are_flagged(device: str, boundary: str) -> None:
+    sources = power_sources([nvml_trace(200, 22_000, device, boundary)])
     figures = energy_figures(sources, phase_of(PHASE_LOAD, 2 * S, 8 * S), PHASE_LOAD, ())
     assert all("sources_disagree" in one.flags for one in figures if one.name == "energy_j")
 
