@@ -29,7 +29,7 @@ from statistics import fmean
 from bench import report
 from bench.report import Figure
 from bench.waves import BURST, CONSTANT, LOW_RIPPLE, RIPPLE, SQUARE_1_HZ, SQUARE_5_HZ, STEP, Wave
-from edgerig_agent.measure.schedule import Schedule
+from edgerig_agent.measure.schedule import Schedule, Turns
 from edgerig_agent.measure.sources import PowerSource, power_sources
 from edgerig_agent.measure.trace import Field, Trace
 from edgerig_agent.measure.uncertainty import alias_j
@@ -52,6 +52,8 @@ class Case:
     wave: Wave
     reading: str
     max_rms: dict[int, float | None]
+    # In how many intervals of the sampler it is read once.
+    every: int = 1
 
 
 CASES = (
@@ -60,6 +62,8 @@ CASES = (
     Case("square_5hz", SQUARE_5_HZ, "rail", {1: None, 10: 0.5}),
     Case("burst", BURST, "rail", {1: 1.0, 10: 0.5}),
     Case("ripple_25hz", RIPPLE, "rail", {1: 1.0, 10: 0.5, 60: 0.2}),
+    # As the 40 ms at which a chain of slow INA3221 is read.
+    Case("ripple_25hz_every_4", RIPPLE, "rail", {10: None, 60: None}, every=4),
     Case("ripple_25hz_low", LOW_RIPPLE, "rail", {1: None, 10: None, 60: None}),
     Case("step", STEP, "rail", {1: 1.0, 10: 0.5}),
     Case("wrap", SQUARE_1_HZ, "counter", {1: 1.0, 10: 0.5}),
@@ -151,6 +155,8 @@ def simulate(case: Case, window_s: int, replicas: int, seed: int, *, jitter: boo
         chance = random.Random(f"{seed} {case.name} {window_s} {replica}")
         begin_s = case.wave.begin_s(window_s, chance)
         instants = _instants(begin_s - _MARGIN_S, begin_s + window_s + _MARGIN_S, chance, jitter=jitter)
+        if case.every > 1:
+            instants = _seldom(instants, case.every, chance)
         if case.name in _DROPPED:
             instants = [instant for instant in instants if chance.random() >= _DROPPED[case.name]]
         source = _source(case, instants)
@@ -175,6 +181,16 @@ def _instants(begin_s: float, end_s: float, chance: random.Random, *, jitter: bo
     while instants[-1] < end_ns:
         instants.append(schedule.next_ns(instants[-1]))
     return instants
+
+
+def _seldom(instants: list[int], every: int, chance: random.Random) -> list[int]:
+    """Leaves those at which the sampler reads a sensor that is too slow for all of them."""
+    turns, kept = Turns(every, chance.getrandbits(63)), []
+    for index, instant in enumerate(instants):
+        if index >= turns.due:
+            kept.append(instant)
+            turns.take(index)
+    return kept
 
 
 def _source(case: Case, instants: Sequence[int]) -> PowerSource:

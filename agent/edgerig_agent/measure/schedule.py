@@ -12,6 +12,8 @@ _MASK = 2**64 - 1
 # Intervals that are planned together; after them the sampler writes what it read, counts
 # lateness and looks for its parent.
 _PLANNED = 16
+# What an interval counts in a walk through several of them.
+_PARTS = 1 << 20
 
 
 class Lateness:
@@ -107,3 +109,24 @@ class Schedule:
 
     def _instant(self, index: int) -> int:
         return self._began_ns + index * self._interval_ns + self._walk.next()
+
+
+class Turns:
+    """What is done once in so many intervals: in which of them, a random one; pure as `Schedule` is.
+
+    Always in the first, samples would lie in a small part of the time and follow a rhythm of
+    their own: a ripple of 25 Hz that was read every 40 ms was off by 17 %.
+    """
+
+    def __init__(self, every: int, seed: int) -> None:
+        self._every = every
+        # Another walk than that of the schedule, and of turns that are taken more often.
+        self._walk = Walk(every * _PARTS, seed + every)
+        # The interval of the next turn.
+        self.due = self._walk.next() // _PARTS
+
+    def take(self, index: int) -> int:
+        """Notes that the turn was taken in this interval; returns its number."""
+        number = index // self._every
+        self.due = (number + 1) * self._every + self._walk.next() // _PARTS
+        return number

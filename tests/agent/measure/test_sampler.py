@@ -10,14 +10,12 @@ from itertools import pairwise
 from math import sqrt
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pytest
 
 import edgerig_agent
 from edgerig_agent.measure.energy import power_curve
-from edgerig_agent.measure.sampler import Group
-from edgerig_agent.measure.schedule import Lateness, Schedule
+from edgerig_agent.measure.schedule import Lateness, Schedule, Turns
 from edgerig_agent.measure.sources import power_sources
 from edgerig_agent.measure.trace import read_trace, read_traces
 from edgerig_agent.probes import jetson
@@ -88,31 +86,19 @@ def test_intervals_that_are_over_are_skipped() -> None:
     assert schedule.index == 9
 
 
-class Recorded:
-    """A stream whose readings cost nothing."""
-
-    def reader(self) -> list[Any]:
-        return [(), 0, list, list, lambda: 0, 0]
-
-
-def read_in(group: Group, count: int) -> list[int]:
-    """Returns the intervals in which a group is read, of `count`."""
+def taken(turns: Turns, count: int) -> list[int]:
+    """Returns the intervals in which turns are taken, of `count`."""
     found = []
     for index in range(count):
-        if index >= group.due:
+        if index >= turns.due:
             found.append(index)
-            group.sample(index, 0)
+            turns.take(index)
     return found
-
-
-def group_of(every: int, seed: int) -> Group:
-    stream: Any = Recorded()
-    return Group(every, [stream], seed)
 
 
 @pytest.mark.parametrize("every", [2, 4, 50])
 def test_a_stream_that_is_read_seldom_is_read_anywhere_in_its_time(every: int) -> None:
-    found = read_in(group_of(every, seed=3), 20_000 * every)
+    found = taken(Turns(every, seed=3), 20_000 * every)
     assert [index // every for index in found] == list(range(20_000))
     shares = [sum(index % every == place for index in found) / 20_000 for place in range(every)]
     assert shares == pytest.approx([1 / every] * every, abs=0.02)
@@ -124,7 +110,7 @@ def test_a_ripple_that_beats_with_a_slow_sensor_averages_out() -> None:
     for seed in range(10):
         schedule = Schedule(0, 10 * MS, seed)
         instants = [schedule.next_ns(index * 10 * MS) for index in range(6000)]
-        times = [instants[index] for index in read_in(group_of(4, seed), 6000)]
+        times = [instants[index] for index in taken(Turns(4, seed), 6000)]
         curve = power_curve(times, [23.0 if t_ns % (40 * MS) < 20 * MS else 15.0 for t_ns in times])
         whole = curve.integrate([(times[0], times[-1])])
         errors.append(whole.energy_j / whole.covered_s / 19.0 - 1.0)
