@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import cast
 
 from edgerig.v1.attempt_pb2 import Boundary, Measurement, Phase, UncertaintyPart
@@ -30,7 +31,10 @@ def figure(
     *,
     sample_count: int = 0,
 ) -> Measurement:
-    """Returns a figure that was measured."""
+    """Returns a figure that was measured; what came out as no number is unavailable."""
+    if not isfinite(value):
+        reason = f"not_finite: the figures it is made of give {value}"
+        return unavailable(name, phase, statistic, reason, origin, sample_count=sample_count)
     return Measurement(
         name=name,
         phase=phase,
@@ -67,6 +71,8 @@ def with_uncertainty(measured: Measurement, parts: Sequence[Part]) -> Measuremen
     The interval is called `u95_partial` where a part is not known.
     """
     reach = expanded(parts)
+    if measured.unavailable_reason or not isfinite(reach):
+        return measured
     measured.low, measured.high = measured.value - reach, measured.value + reach
     is_whole = all(part.standard is not None for part in parts)
     measured.interval_kind = "u95" if is_whole else "u95_partial"
