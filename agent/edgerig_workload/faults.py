@@ -25,6 +25,18 @@ _NO_MEMORY_TEXTS = (
     "failed to map segment from shared object",
     "std::bad_alloc",
 )
+# What the driver, CUDA's libraries and torch's allocator write when a device's memory is refused.
+_NO_DEVICE_MEMORY_TEXTS = (
+    "cuda out of memory",
+    "cuda error: out of memory",
+    "cuda driver error: out of memory",
+    "cudaerrormemoryallocation",
+    # cuBLAS, cuSPARSE, cuSOLVER and cuDNN.
+    "_status_alloc_failed",
+    "device_allocation_failed",
+)
+# Torch's allocator asks NVML about a refusal, which boards with shared memory cannot answer.
+_REFUSED_WITHOUT_NVML = ("nvml_success == r", "cudacachingallocator")
 # A limit on private memory stops thread stacks as well.
 _NO_THREAD_TEXTS = ("can't start new thread",)
 _NO_KERNEL_TEXTS = ("no kernel image is available", "no available kernel")
@@ -77,17 +89,35 @@ def _class_and_message(error: BaseException) -> tuple[str, str]:
         return error.failure_class, error.message
     if isinstance(error, DataFault):
         return "bad_data", error.message
-    # By name, so that nothing here imports torch.
-    if any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
-        return "oom_cuda", text
-    if _is_out_of_host_memory(error):
-        return "oom_host", text
+    if refused := memory_class(error):
+        return refused, text
     if isinstance(error, ModuleNotFoundError):
         name = (error.name or "").partition(".")[0]
         return "not_installed", f"the library {name!r} is missing; install it: {_install(name)}"
     if isinstance(error, RuntimeError) and any(part in text.lower() for part in _NO_KERNEL_TEXTS):
         return "kernel_missing", text
     return "worker_error", text
+
+
+def memory_class(error: BaseException) -> str:
+    """Return the failure class of an exception that says that memory was refused, else nothing.
+
+    Whoever turns exceptions of a library into faults of its own lets these pass.
+    """
+    if _is_out_of_device_memory(error):
+        return "oom_cuda"
+    return "oom_host" if _is_out_of_host_memory(error) else ""
+
+
+def _is_out_of_device_memory(error: BaseException) -> bool:
+    # By name, so that nothing here imports torch.
+    if any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        any(part in text for part in _NO_DEVICE_MEMORY_TEXTS)
+        or all(part in text for part in _REFUSED_WITHOUT_NVML)
+    )
 
 
 def _is_out_of_host_memory(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from edgerig_workload.compress import artefacts
-from edgerig_workload.faults import WorkerFault, some
+from edgerig_workload.faults import WorkerFault, memory_class, some
 from edgerig_workload.tasks.wording import Head
 
 # Used where neither configuration nor tokenizer says how long an input may be.
@@ -170,6 +170,8 @@ def read_config(folder: Path, *, weights: bool = True) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if memory_class(error):
+            raise
         raise WorkerFault("bad_model", f"{folder.name}: the configuration is refused: {error}") from error
 
 
@@ -201,6 +203,8 @@ def read_tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
+        if memory_class(error):
+            raise
         raise WorkerFault("bad_model", f"{folder.name}: the tokenizer cannot be loaded: {error}") from error
 
 
@@ -221,10 +225,8 @@ def read_weights(folder: Path, kind: Any, dtype: torch.dtype, unused: tuple[str,
             use_safetensors=True,
             output_loading_info=True,
         )
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as error:
-        if "allocate memory" in str(error).lower() or "failed to map" in str(error).lower():
+        if memory_class(error):
             raise
         raise WorkerFault("bad_model", f"{folder.name}: the weights cannot be loaded: {error}") from error
     wrong = {name: report.get(name) for name in ("mismatched_keys", "error_msgs")}

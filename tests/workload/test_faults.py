@@ -14,6 +14,16 @@ class OutOfMemoryError(RuntimeError):
     """Named as torch names the one of CUDA."""
 
 
+class AcceleratorError(RuntimeError):
+    """Named as torch names the one of the driver."""
+
+
+# What torch's allocator says on Jetson boards when memory is short.
+ALLOCATOR = (
+    'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "/opt/pytorch/c10/cuda/CUDACachingAllocator.cpp":838, '
+)
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
@@ -26,6 +36,16 @@ class OutOfMemoryError(RuntimeError):
         (ImportError("x.so: failed to map segment from shared object"), "oom_host"),
         (RuntimeError("can't start new thread"), "oom_host"),
         (OutOfMemoryError("CUDA out of memory"), "oom_cuda"),
+        (RuntimeError("unable to mmap 8 bytes from file <x>: Cannot allocate memory (12)"), "oom_host"),
+        (AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be"), "oom_cuda"),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            "oom_cuda",
+        ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "oom_cuda"),
+        (RuntimeError(ALLOCATOR + "please report a bug to PyTorch. "), "oom_cuda"),
+        (RuntimeError('NVML_SUCCESS == r INTERNAL ASSERT FAILED at "NVML.cpp":1'), "worker_error"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), "worker_error"),
         (RuntimeError("CUDA error: no kernel image is available for execution"), "kernel_missing"),
         (DataFault("line 3 is faulty"), "bad_data"),
         (WorkerFault("diverged", "the loss is nan"), "diverged"),

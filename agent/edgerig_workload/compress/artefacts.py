@@ -24,7 +24,7 @@ from torch import nn
 
 from edgerig_workload.compress.grid import Grid
 from edgerig_workload.compress.packed import Codes, Format, PackedLinear, PackedWeight
-from edgerig_workload.faults import WorkerFault, some
+from edgerig_workload.faults import WorkerFault, memory_class, some
 
 _INT_BITS = 32
 # Nibble i of an int32 holds this output of its eight.
@@ -127,6 +127,8 @@ def _tensors_of(path: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except Exception as error:
+        if memory_class(error):
+            raise
         raise WorkerFault("bad_model", f"{path.parent.name}: {path.name} cannot be read: {error}") from error
 
 

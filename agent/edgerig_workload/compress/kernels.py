@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgerig_workload.faults import WorkerFault
+from edgerig_workload.faults import WorkerFault, memory_class
 
 # Kernels work in tiles of powers of two up to this. A larger side is made smaller by
 # whole tiles, so that what is left over at the edge stays what it was.
@@ -37,6 +37,8 @@ def library(name: str) -> Any:
             "not_installed", f"the library {missing!r} is missing; install it: pip install {missing}"
         ) from error
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        if memory_class(error):
+            raise
         raise WorkerFault("kernel_missing", f"{name} cannot be loaded on this board: {error}") from error
 
 
@@ -97,9 +99,9 @@ def _error(kernel: str, make: Callable[[nn.Linear], Any], layer: nn.Linear) -> f
             found = make(layer)(x).float()
             # Reading the value waits for the kernel, whose failure may show only then.
             return float((found - expected).norm() / expected.norm())
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as error:
+        if memory_class(error):
+            raise
         raise WorkerFault(
             "kernel_missing",
             f"the kernel {kernel} does not run on {weight.device} for {shape}: "

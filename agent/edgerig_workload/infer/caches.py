@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from edgerig_workload.engines.catalog import KV_CACHES
-from edgerig_workload.faults import WorkerFault
+from edgerig_workload.faults import WorkerFault, memory_class
 from edgerig_workload.models import Loaded
 
 # Given rows and tokens of a request, the cache to give to the model; None = the model's own.
@@ -106,9 +106,9 @@ def _try(kind: str, make: Maker, loaded: Loaded) -> None:
             for _ in range(_TRIAL_TOKENS):
                 out = loaded.model(input_ids=ids, past_key_values=cache, use_cache=True)
                 cache, ids = out.past_key_values, out.logits[:, -1:].argmax(-1)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as error:
+        if memory_class(error):
+            raise
         # Libraries say by any exception that a format, a board or a kind of model is not for them.
         raise _missing(kind, f"{type(error).__name__}: {error}") from error
 
@@ -117,6 +117,8 @@ def _import(kind: str, module: str) -> None:
     try:
         import_module(module)
     except ImportError as error:
+        if memory_class(error):
+            raise
         raise WorkerFault(
             "not_installed", f"kv_cache {kind} needs {module} ({error}); install it: {_INSTALL[module]}"
         ) from error

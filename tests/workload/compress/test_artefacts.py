@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,23 @@ from edgerig_workload.compress.artefacts import Layout, layout_of, unpacked
 from edgerig_workload.faults import WorkerFault
 from tests.workload.conftest import save
 
+ROOT = Path(__file__).parents[3]
 GROUP = 16
+# In a process of its own, which is left without addresses for the file.
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+from edgerig_workload.compress import artefacts
+from edgerig_workload.faults import classify
+
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    artefacts._tensors(Path(sys.argv[1]))
+except Exception as error:
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(classify(error).failure_class)
+"""
 AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
 
 
@@ -214,3 +233,19 @@ def test_a_layer_without_its_scales_is_refused(dense_folder: Path, tmp_path: Pat
 
 def test_a_dense_checkpoint_has_no_layout(dense_folder: Path) -> None:
     assert layout_of(models.read_config(dense_folder)) is None
+
+
+# Room for none of the two mappings of the file, and for one.
+@pytest.mark.parametrize("room_bytes", [50_000_000, 120_000_000])
+def test_a_file_for_which_there_is_no_memory_is_no_bad_model(tmp_path: Path, room_bytes: int) -> None:
+    save_file({"layer.qweight": torch.zeros(25_000_000)}, tmp_path / "model.safetensors")
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SHORT_OF_MEMORY, str(tmp_path), str(room_bytes)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "agent")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "oom_host"

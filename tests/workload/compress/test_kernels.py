@@ -69,12 +69,23 @@ def test_a_kernel_that_fails_or_lies_is_missing(make: Any, words: str) -> None:
     assert caught.value.failure_class == "kernel_missing"
 
 
-def test_lack_of_memory_is_not_a_missing_kernel() -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_lack_of_memory_is_not_a_missing_kernel(refusal: Exception) -> None:
     def hungry(dense: nn.Linear) -> Any:
-        raise MemoryError
+        raise refusal
 
-    with pytest.raises(MemoryError):
+    with pytest.raises(type(refusal)) as caught:
         run(hungry)
+
+    assert caught.value is refusal
 
 
 @pytest.mark.parametrize("kind", ["bnb-int8", "bnb-nf4", "torchao-int8"])
@@ -90,6 +101,18 @@ def test_absent_library_names_the_command(
         compress.transform(kind)(llama, choose(kind), material)
 
     assert caught.value.failure_class == "not_installed"
+
+
+def test_library_for_which_there_is_no_memory_is_not_a_missing_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "too_large.py").write_text(
+        "raise ImportError('x.so: failed to map segment from shared object')"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ImportError, match="failed to map"):
+        library("too_large")
 
 
 def test_library_that_breaks_at_import_is_a_missing_kernel(

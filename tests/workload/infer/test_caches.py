@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgerig_workload.faults import WorkerFault
+from edgerig_workload.faults import WorkerFault, classify
 
 torch = pytest.importorskip("torch")
 
@@ -86,3 +88,25 @@ def test_the_engine_says_what_its_cache_took(loaded: Any, recorder: Any) -> None
     facts = engine.facts()
     assert facts["kv_cache"] == "static"
     assert 10 * BYTES_PER_TOKEN <= facts["kv_cache_bytes"] < 11 * BYTES_PER_TOKEN
+
+
+def test_lack_of_memory_is_not_a_kind_of_cache_that_is_missing(loaded: Any) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    with (
+        _before_every_pass(loaded.model, refuse),
+        pytest.raises(RuntimeError, match="out of memory") as caught,
+    ):
+        maker("static", loaded)
+
+    assert classify(caught.value).failure_class == "oom_cuda"
+
+
+@contextmanager
+def _before_every_pass(model: Any, act: Any) -> Iterator[None]:
+    handle = model.register_forward_pre_hook(act)
+    try:
+        yield
+    finally:
+        handle.remove()
