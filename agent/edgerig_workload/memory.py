@@ -34,6 +34,8 @@ _TEACHING = (
 )
 _LORA, _INSIDE = both("lora"), both("full", "last-k", "layer-norm")
 _ADAPTERS = [kind for kind, entry in METHODS.items() if entry["trains"] and kind not in _INSIDE]
+# What learns in the model's own type, and may have to in half precision; peft's adapters are in float32.
+_OWN_TYPE = _INSIDE + both("bitfit")
 _SPARING = [kind for kind in _ADAPTERS if kind not in _LORA] + both("layer-norm")
 _EXACT = ["backprop", "checkpointed"]
 # Compressions that observe the Hessians of a block's layers.
@@ -81,6 +83,9 @@ MEMORY: dict[str, Any] = {
         "teacher_beside_bytes": _term("teacher_parameters * element_bytes", compression__kind=LOGITS),
         "student_gradients_bytes": _term("parameters * 2", compression__kind=DISTILLED),
         "student_moments_bytes": _term("parameters * 8", compression__kind=DISTILLED),
+        "student_masters_bytes": _term(
+            "parameters * 2 * max(0, 4 - element_bytes)", compression__kind=DISTILLED
+        ),
         "student_activations_bytes": _term(f"layers * {_LAYER}", compression__kind=DISTILLED),
         "student_logits_bytes": _term(
             "batch * sequence * vocabulary * (element_bytes + 8)", compression__kind=DISTILLED
@@ -102,6 +107,16 @@ MEMORY: dict[str, Any] = {
             "trainable * 8",
             method__optimiser=["auto", "adamw"],
             method__gradient=[*_EXACT, "forward"],
+        ),
+        # Copies in float32 of what is in half precision; zero where nothing is.
+        "masters_bytes": _term(
+            "trainable * 2 * max(0, 4 - element_bytes)",
+            method__kind=_OWN_TYPE,
+            method__gradient=[*_EXACT, "forward"],
+        ),
+        # What mezo keeps aside in half precision.
+        "kept_aside_bytes": _term(
+            "trainable * max(0, 4 - element_bytes)", method__kind=_OWN_TYPE, method__gradient="mezo"
         ),
         "directions_bytes": _term("trainable * 4", method__gradient="forward"),
         # Frozen layers keep no inputs; those with low-rank adapters keep more than their own.
@@ -152,6 +167,7 @@ MEMORY: dict[str, Any] = {
             "teacher_beside_bytes",
             "student_gradients_bytes",
             "student_moments_bytes",
+            "student_masters_bytes",
             "student_activations_bytes",
             "student_logits_bytes",
             "soft_targets_bytes",
@@ -166,6 +182,8 @@ MEMORY: dict[str, Any] = {
             "gradients_bytes",
             "own_gradients_bytes",
             "moments_bytes",
+            "masters_bytes",
+            "kept_aside_bytes",
             "directions_bytes",
             "activations_full_bytes",
             "activations_lora_bytes",

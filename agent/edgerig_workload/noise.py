@@ -9,6 +9,11 @@ Definition: element i takes bit i mod 64, counted from the least significant, of
 `mix(key + (i div 64 + 1) * GAMMA)` with `key = mix(mix(seed) ^ fnv1a_64(name))`, all
 modulo 2**64; a set bit is +1, a clear one -1. `mix` is the finaliser of SplitMix64
 (Steele, Lea and Flood 2014), FNV-1a is read over the name's UTF-8.
+
+Numbers in half precision are rounded by chance: element i goes to the neighbour that is
+further off where (v + 0.5) / 2**24 times the gap between both is less than what rounding
+to the nearest takes away. v are the upper 24 bits of half i mod 2, counted from the lower
+one, of word i div 2 of the stream of the name with "rounding of " before it.
 """
 
 from __future__ import annotations
@@ -82,6 +87,57 @@ def add_scaled(target: torch.Tensor, name: str, seed: int, scale: float, block: 
         piece = flat[first : first + block]
         bits = _bits(stream_key, first, piece.numel(), flat.device)
         piece.add_(bits.to(piece.dtype).mul_(2).sub_(1), alpha=scale)
+
+
+def change(
+    target: torch.Tensor,
+    name: str,
+    seed: int,
+    scale: float,
+    shrink: float = 1.0,
+    block: int = BLOCK_ELEMENTS,
+) -> None:
+    """Multiply `target` by `shrink` and add `scale` times the signs of tensor `name`, in place.
+
+    In half precision the sum is taken in float32 and rounded by chance, to the mean of the
+    sum itself, so that steps which are smaller than the type's own add up. Other types are
+    rounded to the nearest, as by `add_scaled`.
+    """
+    if scale == 0.0 and shrink == 1.0:
+        return
+    if target.dtype not in (torch.float16, torch.bfloat16):
+        if shrink != 1.0:
+            target.detach().mul_(shrink)
+        if scale:
+            add_scaled(target, name, seed, scale, block)
+        return
+    flat = target.detach().view(-1)
+    chances = key(seed, "rounding of " + name)
+    for first in range(0, flat.numel(), block):
+        piece = flat[first : first + block]
+        wide = piece.float().mul_(shrink)
+        bits = _bits(key(seed, name), first, piece.numel(), flat.device)
+        wide.add_(bits.to(wide.dtype).mul_(2).sub_(1), alpha=scale)
+        piece.copy_(_rounded(wide, piece.dtype, _chances(chances, first, piece.numel(), flat.device)))
+
+
+def _rounded(wide: torch.Tensor, dtype: torch.dtype, chances: torch.Tensor) -> torch.Tensor:
+    """Returns float32 numbers in half precision, each one of its two neighbours there."""
+    near = wide.to(dtype)
+    lost = wide - near.float()
+    # As integers, one more is one step further from zero. Where nothing is lost, or a neighbour
+    # is infinite, the comparison below fails and the nearest stays.
+    outwards = (torch.signbit(lost) == torch.signbit(wide)).to(torch.int16)
+    other = (near.view(torch.int16) + outwards.mul_(2).sub_(1)).view(dtype)
+    gap = (other.float() - near.float()).abs_()
+    return torch.where(gap.mul_(chances) < lost.abs_(), other, near)
+
+
+def _chances(stream_key: int, first: int, count: int, device: torch.device) -> torch.Tensor:
+    """Returns float32 numbers between 0 and 1, evenly spread."""
+    drawn = words(stream_key, first // 2, -(-count // 2), device)
+    halves = torch.stack([_shifted(drawn, 8).bitwise_and_(2**24 - 1), _shifted(drawn, 40)], dim=1)
+    return halves.view(-1)[:count].to(torch.float32).add_(0.5).mul_(2.0**-24)
 
 
 def _bits(stream_key: int, first: int, count: int, device: torch.device) -> torch.Tensor:

@@ -120,3 +120,17 @@ def test_every_term_is_used_and_every_condition_names_a_level_of_the_catalogue()
                 }
             )
             assert set(wanted if isinstance(wanted, list) else [wanted]) <= known, factor
+
+
+@pytest.mark.parametrize(("element_bytes", "masters", "kept_aside"), [(2, 400, 200), (4, 0, 0)])
+def test_copies_of_parameters_are_counted_in_half_precision_alone(
+    element_bytes: int, masters: int, kept_aside: int
+) -> None:
+    names = {"trainable": 100, "parameters": 100, "element_bytes": element_bytes, "max": max}
+
+    def value(term: str) -> float:
+        found: float = eval(catalog.MEMORY["terms"][term]["expression"], {"__builtins__": {}}, names)
+        return found
+
+    assert value("masters_bytes") == value("student_masters_bytes") == masters
+    assert value("kept_aside_bytes") == kept_aside

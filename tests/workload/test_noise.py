@@ -140,6 +140,53 @@ def test_step_seeds_differ_and_are_fixed() -> None:
     assert seeds[0] == noise.step_seed(5, 0) != noise.step_seed(6, 0)
 
 
+def chance(seed: int, name: str, index: int) -> float:
+    """The number between 0 and 1 by the words of the definition, from the signs of the same stream."""
+    bits = [plain(seed, "rounding of " + name, 32 * index + place) == 1 for place in range(8, 32)]
+    return (sum(bit << place for place, bit in enumerate(bits)) + 0.5) / 2**24
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("block", [64, noise.BLOCK_ELEMENTS])
+def test_half_precision_is_rounded_as_the_definition_says(dtype: Any, block: int) -> None:
+    # Great and small, both signs, zeros, numbers at a change of the exponent, and subnormal ones.
+    values = torch.cat(
+        [torch.linspace(-1, 1, 150), torch.tensor([0.0, 1.0, -0.5, 2e-5, 6e-8, -1e-39, 5.9e4])]
+    )
+    target = values.to(dtype)
+    wide = target.float() * 0.9 + 1e-3 * noise.signs(noise.key(5, "w"), 0, len(values), CPU).float()
+
+    noise.change(target, "w", 5, 1e-3, 0.9, block)
+
+    everything = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype).double()
+    numbers = everything[torch.isfinite(everything)].unique()
+    for index, value in enumerate(wide.double().tolist()):
+        below, above = float(numbers[numbers <= value].max()), float(numbers[numbers >= value].min())
+        near, other = sorted((below, above), key=lambda number: abs(number - value))
+        is_other = chance(5, "w", index) * (above - below) < abs(value - near)
+        assert float(target[index]) == (other if is_other else near), (index, value)
+
+
+def test_rounding_by_chance_has_the_right_mean() -> None:
+    target = torch.full((200_000,), 0.75, dtype=torch.bfloat16)
+
+    noise.change(target, "w", 5, 0.0, 1 + 1e-4)
+
+    # The distance between two numbers is 2**-8; six standard deviations of the mean.
+    assert abs(float(target.double().mean()) - 0.75 * (1 + 1e-4)) < 6 * 2**-8 * 0.14 / 200_000**0.5
+    assert target.unique().tolist() == [0.75, 0.75 + 2**-8]
+
+
+def test_change_of_float32_is_the_product_and_then_the_sum() -> None:
+    target = torch.linspace(-1, 1, 100)
+    expected = target.mul(0.9)
+    noise.add_scaled(expected, "w", 5, 1e-3)
+
+    noise.change(target, "w", 5, 1e-3, 0.9)
+
+    assert torch.equal(target, expected)
+
+
 @pytest.mark.parametrize("block", [0, -64, 100])
 def test_block_that_cuts_a_word_is_refused(block: int) -> None:
     with pytest.raises(ValueError, match="multiple of 64"):

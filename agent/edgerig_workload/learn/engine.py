@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from edgerig_workload.learn import losses
 from edgerig_workload.learn.catalog import RETRIEVING
 from edgerig_workload.learn.estimators import (
@@ -26,7 +24,7 @@ from edgerig_workload.learn.estimators import (
 )
 from edgerig_workload.learn.examples import Batch, Sample, collate, shuffled
 from edgerig_workload.learn.loop import Loop
-from edgerig_workload.learn.optimisers import AdamW, Optimiser, Sgd
+from edgerig_workload.learn.optimisers import HALF, AdamW, Optimiser, Sgd
 from edgerig_workload.learn.parameters import TrainableSet
 from edgerig_workload.learn.rates import default_epsilon, default_rate
 from edgerig_workload.learn.zeroth import Displaced, InPlaceSgd, ZerothOrder
@@ -60,7 +58,7 @@ def assemble(loaded: Loaded, trained: TrainableSet, choice: Choice, seed: int) -
     kind = choice.kind.removeprefix(RETRIEVING)
     rate = choice.number("lr") or default_rate(kind, estimates, loaded.hidden)
     if estimates == "mezo":
-        half = any(weight.dtype in (torch.float16, torch.bfloat16) for weight in trained.parameters)
+        half = any(weight.dtype in HALF for weight in trained.parameters)
         estimator = ZerothOrder(
             partial(losses.answer_loss, model),
             Displaced(trained.named, snapshot=half),

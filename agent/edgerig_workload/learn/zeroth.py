@@ -34,7 +34,9 @@ class Displaced:
     """Parameters and where they stand: `offset` times the signs of `seed` away from their values.
 
     With `snapshot` the values are kept aside: in half precision a sum that is taken back
-    leaves a rounding error behind, which grows with every step.
+    leaves a rounding error behind, which grows with every step. A step in half precision
+    is rounded by chance (`noise.change`): most steps are too small for the nearest number
+    to be another one.
     """
 
     named: Named
@@ -62,12 +64,9 @@ class Displaced:
             kept = shrink if weight.dim() > 1 else 1.0
             if self._kept:
                 weight.detach().copy_(self._kept[place])
-            if kept != 1.0:
-                weight.detach().mul_(kept)
             # values * kept + change * z, written from values + offset * z.
             back = 0.0 if self._kept else -self.offset * kept
-            if back + change:
-                noise.add_scaled(weight, name, seed, back + change)
+            noise.change(weight, name, seed, back + change, kept)
         self._kept = []
         self.offset = 0.0
 
@@ -154,4 +153,4 @@ def replay(named: Named, slopes: Sequence[Slope], rate: float) -> None:
     with torch.inference_mode():
         for slope in slopes:
             for name, weight in named:
-                noise.add_scaled(weight, name, slope.seed, -rate * slope.value)
+                noise.change(weight, name, slope.seed, -rate * slope.value)

@@ -172,6 +172,51 @@ def test_zo3_replaying_seeds_and_slopes_rebuilds_what_was_trained(llama_folder: 
     assert distance(start, list(chosen.named)) > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_zo3_half_precision_is_rebuilt_to_the_bit(dtype: Any) -> None:
+    named = weights(dtype)
+    rebuilt = copies(named)
+    measured = estimator(named, quadratic(named), snapshot=True)
+    optimiser = InPlaceSgd(measured, rate=1e-6)
+
+    for index in range(20):
+        measured.estimate(NOTHING)
+        optimiser.step(index)
+    replay(rebuilt, optimiser.log, 1e-6)
+
+    assert all(torch.equal(one, two) for (_, one), (_, two) in zip(named, rebuilt, strict=True))
+
+
+@pytest.mark.parametrize(("dtype", "change"), [(torch.bfloat16, 1e-3), (torch.float16, 1e-4)])
+def test_steps_below_the_types_own_add_up(dtype: Any, change: float) -> None:
+    named = [("w", torch.full((2, 2000), 0.75, dtype=dtype))]
+    displaced = Displaced(named, snapshot=True)
+    total = torch.zeros(2, 2000, dtype=torch.float64)
+
+    for index in range(200):
+        seed = noise.step_seed(9, index)
+        before = named[0][1].double()
+        displaced.move(seed, 1e-2)
+        displaced.step(seed, change)
+        signs = torch.zeros_like(total)
+        noise.add_scaled(signs, "w", seed, 1.0)
+        total += (named[0][1].double() - before) * signs
+
+    # Along the signs of each step, 200 steps in all; those of single numbers scatter around it.
+    assert math.isclose(float(total.mean()), 200 * change, rel_tol=0.1)
+
+
+def test_decay_below_the_types_own_step_adds_up() -> None:
+    named = [("w", torch.full((2, 2000), 0.75, dtype=torch.bfloat16))]
+    displaced = Displaced(named, snapshot=True)
+
+    for seed in range(200):
+        displaced.move(seed, 1e-2)
+        displaced.step(seed, 0.0, shrink=1 - 1e-3)
+
+    assert math.isclose(float(named[0][1].double().mean()), 0.75 * (1 - 1e-3) ** 200, rel_tol=0.02)
+
+
 def test_zo5_frozen_parameters_keep_their_bits(loaded: Any, batch: Batch) -> None:
     before = {name: weight.detach().clone() for name, weight in loaded.model.named_parameters()}
 
