@@ -254,7 +254,7 @@ class Attempt:
         from edgerig_workload.infer import profile
 
         if self.trial.inference.requests:
-            prepared = profile.prepare(loaded, self.trial.inference, engine)
+            prepared = profile.prepare(loaded, self.trial.inference, engine, learned.prompt_tokens)
             with self.marks.phase("warmup"):
                 self.facts |= profile.warm_up(prepared, rules)
             self.facts |= profile.measure(prepared, rules, self.marks, self.events)

@@ -72,6 +72,19 @@ def test_task_without_data_is_bad_data(
     assert caught.value.failure_class == "bad_data"
 
 
+def test_profile_counts_the_virtual_tokens_that_were_learnt(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    # With the 16 tokens of a request one more than the context holds.
+    trial_document["method"] = {"kind": "prefix", "parameters": {"tokens": 241}}
+
+    with pytest.raises(WorkerFault, match="241 virtual tokens") as caught:
+        attempt(trial_document, Folders(llama_folder, data_file, tmp_path), recorder, []).run()
+
+    assert caught.value.failure_class == "precondition"
+
+
 def test_facts_count_the_model_once_without_adapters(
     trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
 ) -> None:

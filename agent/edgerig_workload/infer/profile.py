@@ -46,18 +46,22 @@ class Profile:
         self.engine.instrumented(self.text, self.shape, marks)
 
 
-def prepare(loaded: Loaded, shape: Inference, engine: Engine | None = None) -> Profile:
+def prepare(loaded: Loaded, shape: Inference, engine: Engine | None = None, taken_tokens: int = 0) -> Profile:
     """Make the prompt of a profile for an engine, by default the loaded model itself.
+
+    `taken_tokens` is the room that what was learnt takes before every prompt.
 
     Raises:
         WorkerFault: the lengths exceed the model's context (precondition), or the
             tokenizer makes no tokens out of plain words (bad_model).
     """
-    if shape.prompt_tokens + shape.new_tokens > loaded.max_tokens:
+    asked = shape.prompt_tokens + shape.new_tokens
+    if asked + taken_tokens > loaded.max_tokens:
+        taken = f", and {taken_tokens} virtual tokens stand before them" if taken_tokens else ""
         raise WorkerFault(
             "precondition",
-            f"inference.prompt_tokens + new_tokens is {shape.prompt_tokens + shape.new_tokens}; "
-            f"the model's context holds {loaded.max_tokens}",
+            f"inference.prompt_tokens + new_tokens is {asked}{taken}; the model's context holds "
+            f"{loaded.max_tokens}: ask for {asked + taken_tokens - loaded.max_tokens} fewer",
         )
     return Profile(engine or InProcess(loaded), shape, prompt_text(loaded, shape.prompt_tokens))
 

@@ -65,6 +65,8 @@ class Learned:
     facts: Mapping[str, Any] = field(default_factory=dict)
     # Makes the model a user's own before their questions; None where all users share one.
     switch: Callable[[str], None] | None = None
+    # What the method itself puts before every prompt, in the model's context.
+    prompt_tokens: int = 0
 
 
 def offered(profile: Sequence[ProfileItem], history: int) -> Sequence[ProfileItem]:

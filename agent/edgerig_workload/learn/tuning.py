@@ -76,7 +76,8 @@ def learn(context: Context) -> Learned:
         **training.facts(),
         **_energy_facts(context, training),
     }
-    return Learned(_shortened(word, trained.prompt_tokens), retrieves, facts)
+    shorter = _shortened(word, trained.prompt_tokens)
+    return Learned(shorter, retrieves, facts, prompt_tokens=trained.prompt_tokens)
 
 
 def _learn_each(context: Context, training: Training, word: Worder) -> Learned:
@@ -100,7 +101,13 @@ def _learn_each(context: Context, training: Training, word: Worder) -> Learned:
         **_energy_facts(context, training),
     }
     shorter = _shortened(word, trained.prompt_tokens)
-    return Learned(shorter, context.trial.method.kind.startswith(RETRIEVING), facts, switch=adapters.put)
+    return Learned(
+        shorter,
+        context.trial.method.kind.startswith(RETRIEVING),
+        facts,
+        switch=adapters.put,
+        prompt_tokens=trained.prompt_tokens,
+    )
 
 
 def build(context: Context) -> TrainableSet:
@@ -117,6 +124,7 @@ def build(context: Context) -> TrainableSet:
     if kind in ("prompt", "prefix"):
         from edgerig_workload.learn import soft_prompts
 
+        _refuse_crowded(context)
         tokens, init = choice.integer("tokens"), choice.text("init")
         if kind == "prefix":
             return soft_prompts.prefix(loaded, tokens=tokens, init=init)
@@ -135,6 +143,26 @@ def build(context: Context) -> TrainableSet:
         dora=bool(choice.parameters["dora"]),
         init=choice.text("init"),
     )
+
+
+def _refuse_crowded(context: Context) -> None:
+    """Stops virtual tokens that leave no room for a prompt and its answer."""
+    choice, loaded = context.trial.method, context.loaded
+    # An encoder-decoder answers in a context of its own, and that is where its prefix is.
+    if loaded.encoder_decoder and choice.kind.removeprefix(RETRIEVING) == "prefix":
+        return
+    # Training needs one token of an answer, the evaluation as many as the task allows.
+    answer = (
+        1 if context.questions is None or loaded.encoder_decoder else context.questions.spec.answer_tokens
+    )
+    tokens, most = choice.integer("tokens"), loaded.max_tokens - 1 - answer
+    if tokens > most:
+        raise WorkerFault(
+            "precondition",
+            f"method.tokens is {tokens}, and with one token of a prompt and {answer} of an answer that is "
+            f"more than the {loaded.max_tokens} that the model's context holds: "
+            + (f"set tokens to {most} at most" if most > 0 else "set a smaller answer_tokens"),
+        )
 
 
 @dataclass(frozen=True)

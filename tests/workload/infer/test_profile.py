@@ -71,6 +71,15 @@ def test_lengths_beyond_the_context_are_refused(loaded: Any) -> None:
     assert caught.value.failure_class == "precondition"
 
 
+def test_virtual_tokens_count_against_the_context(loaded: Any) -> None:
+    profile.prepare(loaded, Inference(8, 4, 1, 1), taken_tokens=244)
+
+    with pytest.raises(WorkerFault, match=r"245 virtual tokens .* ask for 1 fewer") as caught:
+        profile.prepare(loaded, Inference(8, 4, 1, 1), taken_tokens=245)
+
+    assert caught.value.failure_class == "precondition"
+
+
 def test_median_gap_leaves_out_the_first_token() -> None:
     stamps = profile.Stamps(0, 0, [10**9, 10**9 + 2, 10**9 + 4])
 

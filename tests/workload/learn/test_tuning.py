@@ -307,6 +307,29 @@ def test_virtual_tokens_take_their_room_from_the_prompt(bench: Bench, llama_fold
     assert asked["prompt"] <= 20 < asked["bitfit"] <= 40
 
 
+@pytest.mark.parametrize("kind", ["prompt", "prefix", "rag-prompt"])
+def test_virtual_tokens_that_fill_the_context_are_refused(
+    bench: Bench, llama_folder: Path, kind: str
+) -> None:
+    # The context holds 256 tokens, the longest answer is of 4.
+    most = 256 - 4 - 1
+    learned, _ = bench.learn(llama_folder, kind, {"tokens": most}, steps=1)
+    assert learned.prompt_tokens == most
+
+    with pytest.raises(WorkerFault, match=r"252, .* 256 .* set tokens to 251 at most") as caught:
+        bench.learn(llama_folder, kind, {"tokens": most + 1}, steps=1)
+
+    assert caught.value.failure_class == "precondition"
+
+
+def test_a_prefix_of_an_encoder_decoder_takes_no_room(bench: Bench, t5_folder: Path) -> None:
+    learned, _ = bench.learn(t5_folder, "prefix", {"tokens": 600}, steps=1)
+
+    assert learned.prompt_tokens == 0
+    with pytest.raises(WorkerFault, match="set tokens to 510 at most"):
+        bench.learn(t5_folder, "prompt", {"tokens": 511}, steps=1)
+
+
 @pytest.mark.parametrize(("kind", "parameters"), [case for case in EVERY if case[0] != "prefix"])
 def test_checkpointing_gives_the_same_gradients(
     bench: Bench, llama_folder: Path, batch: Batch, kind: str, parameters: dict[str, Any]
