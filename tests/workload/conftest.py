@@ -99,6 +99,28 @@ def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(T5ForConditionalGeneration(config), tmp_path_factory.mktemp("t5"))
 
 
+@pytest.fixture(scope="session")
+def wide_t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A T5 whose heads are together wider than the model, and with fewer layers in its decoder."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(7)
+    config = T5Config(
+        vocab_size=320,
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=3,
+        num_decoder_layers=2,
+        num_heads=6,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=2,
+    )
+    return save(T5ForConditionalGeneration(config), tmp_path_factory.mktemp("wide-t5"))
+
+
 def _sentence_pieces() -> Any:
     """A tokenizer like T5's: pieces of words, line breaks lost, an end token behind every text."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers

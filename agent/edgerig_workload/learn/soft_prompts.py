@@ -7,7 +7,7 @@ them in its own format. Knows nothing of gradients, steps or data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -76,13 +76,22 @@ def prefix(loaded: Loaded, *, tokens: int, init: str) -> TrainableSet:
         init: `activations` begins with what tokens drawn at random leave in the cache
             (as the MeZO authors do), `random` with N(0, 1).
     """
-    drawn = _activations(loaded, tokens) if init == "activations" else None
-    adapted = get_peft_model(
-        loaded.model, PrefixTuningConfig(task_type=task_type(loaded), num_virtual_tokens=tokens)
+    embedding = loaded.model.get_input_embeddings()
+    begins = _drawn_ids(embedding, tokens) if init == "activations" else torch.zeros(1, dtype=torch.long)
+    layers = _cached(loaded, begins)
+    # From a cache, because not every model's heads are its width divided by their number.
+    heads, head_size = layers[0].keys.shape[1], layers[0].keys.shape[3]
+    config = PrefixTuningConfig(
+        task_type=task_type(loaded),
+        num_virtual_tokens=tokens,
+        num_layers=len(layers),
+        num_attention_heads=heads,
+        token_dim=heads * head_size,
     )
-    if drawn is not None:
+    adapted = get_peft_model(loaded.model, config)
+    if init == "activations":
         with torch.no_grad():
-            adapted.prompt_encoder[adapted.active_adapter].embedding.weight.copy_(drawn)
+            adapted.prompt_encoder[adapted.active_adapter].embedding.weight.copy_(_as_rows(layers))
 
     def cache(rows: int) -> Any:
         return adapted.get_prompt(batch_size=rows)
@@ -108,15 +117,18 @@ def _drawn_ids(embedding: Any, tokens: int) -> torch.Tensor:
     return torch.randint(0, embedding.weight.shape[0], (tokens,))
 
 
-def _activations(loaded: Loaded, tokens: int) -> torch.Tensor:
-    """Returns cached keys and values of random tokens, one row a token, as peft lays them out."""
-    ids = _drawn_ids(loaded.model.get_input_embeddings(), tokens).to(loaded.device)[None]
+def _cached(loaded: Loaded, tokens: torch.Tensor) -> list[Any]:
+    """Returns what some tokens leave in the cache of each layer, of the decoder where there is one."""
+    ids = tokens.to(loaded.device)[None]
     with torch.no_grad():
         if loaded.encoder_decoder:
             made = loaded.model(input_ids=ids, decoder_input_ids=ids, use_cache=True).past_key_values
-            layers = made.self_attention_cache.layers
-        else:
-            layers = loaded.model(input_ids=ids, use_cache=True).past_key_values.layers
+            return list(made.self_attention_cache.layers)
+        return list(loaded.model(input_ids=ids, use_cache=True).past_key_values.layers)
+
+
+def _as_rows(layers: Sequence[Any]) -> torch.Tensor:
+    """Returns cached keys and values one row a token, as peft lays them out."""
     # Each is (1, heads, tokens, head size); a row is layer by layer its key, then its value.
     rows = [part[0].transpose(0, 1).flatten(1) for layer in layers for part in (layer.keys, layer.values)]
     return torch.cat(rows, dim=1)

@@ -234,12 +234,19 @@ def test_virtual_tokens_act_as_in_peft(
     assert alone[: len(expected)] == expected
 
 
+@pytest.mark.parametrize("folder", ["t5_folder", "wide_t5_folder"])
 @pytest.mark.parametrize(("kind", "parameters"), SOFT)
 def test_virtual_tokens_of_an_encoder_decoder_act_as_in_peft(
-    bench: Bench, t5_folder: Path, batch: Batch, kind: str, parameters: dict[str, Any]
+    bench: Bench,
+    request: pytest.FixtureRequest,
+    batch: Batch,
+    kind: str,
+    parameters: dict[str, Any],
+    folder: str,
 ) -> None:
-    _, loaded = bench.learn(t5_folder, kind, parameters)
-    reference = PeftModel.from_pretrained(models.load(t5_folder, "float32", CPU).model, bench.out).eval()
+    path = request.getfixturevalue(folder)
+    _, loaded = bench.learn(path, kind, parameters)
+    reference = PeftModel.from_pretrained(models.load(path, "float32", CPU).model, bench.out).eval()
 
     with torch.inference_mode():
         own = float(loaded.model(**batch.inputs).loss)
