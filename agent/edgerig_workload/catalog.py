@@ -50,6 +50,11 @@ EXCLUSIONS: list[dict[str, Any]] = [
         "reason": "this engine keeps keys and values its own way: set it in its command",
     },
     {
+        "when": {"method.kind": both("prefix"), "kv_cache": _OWN_CACHES},
+        "reason": "a prefix is keys and values in a cache that grows, and would take the place of this one: "
+        "use kv_cache dynamic, or prompt",
+    },
+    {
         "when": {"method.kind": _UNTUNED, "compression.order": TUNE_FIRST},
         "reason": f"this method changes no weights, so that both orders are one: use order {COMPRESS_FIRST}",
     },

@@ -246,7 +246,7 @@ class Attempt:
         learned = self._learn(loaded, questions) if tuned is None else tuned
         # Inference is measured as on a device that only infers.
         release()
-        engine = InProcess(loaded, self.trial.inference.kv_cache)
+        engine = InProcess(loaded, self.trial.inference.kv_cache, learned.prompt_tokens)
         self._infer(loaded, questions, rules, learned, engine)
 
     def _infer(self, loaded: Any, questions: Any, rules: Rules, learned: Any, engine: Any) -> None:

@@ -72,6 +72,20 @@ def test_task_without_data_is_bad_data(
     assert caught.value.failure_class == "bad_data"
 
 
+def test_virtual_tokens_go_into_a_static_cache(
+    trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    trial_document["method"] = {"kind": "prompt"}
+    trial_document["inference"]["kv_cache"] = "static"
+    running = attempt(trial_document, Folders(llama_folder, data_file, tmp_path), recorder, [])
+
+    running.run()
+
+    assert running.facts["kv_cache"] == "static"
+    assert len(recorder.of("score")) == 4
+
+
 def test_profile_counts_the_virtual_tokens_that_were_learnt(
     trial_document: dict[str, Any], llama_folder: Path, data_file: Path, recorder: Any, tmp_path: Path
 ) -> None:

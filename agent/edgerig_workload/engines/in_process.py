@@ -16,12 +16,15 @@ from edgerig_workload.trial import Inference
 
 
 class InProcess:
-    """Prefill and decode, one call of the model each. Makes sure of its key-value cache at once."""
+    """Prefill and decode, one call of the model each. Makes sure of its key-value cache at once.
 
-    def __init__(self, loaded: Loaded, kv_cache: str = "dynamic") -> None:
+    `taken_tokens` is the room that what was learnt takes before every prompt.
+    """
+
+    def __init__(self, loaded: Loaded, kv_cache: str = "dynamic", taken_tokens: int = 0) -> None:
         self._loaded = loaded
         self._kv_cache = kv_cache
-        self._maker: Maker = maker(kv_cache, loaded)
+        self._maker: Maker = maker(kv_cache, loaded, taken_tokens)
         self._kv_cache_bytes: int | None = None
 
     def request(self, text: str, shape: Inference, clock: Callable[[], int]) -> Stamps:

@@ -34,8 +34,10 @@ _INSTALL = {"optimum.quanto": "pip install --no-deps optimum-quanto", "hqq": "pi
 _TRIAL_TOKENS = 3
 
 
-def maker(kind: str, loaded: Loaded) -> Maker:
+def maker(kind: str, loaded: Loaded, taken_tokens: int = 0) -> Maker:
     """Return what makes caches of a kind for a model, after it was tried on that model.
+
+    `taken_tokens` is the room that what was learnt takes before the tokens of every request.
 
     Raises:
         WorkerFault: of class not_installed, where its library is missing; kernel_missing, where
@@ -49,7 +51,7 @@ def maker(kind: str, loaded: Loaded) -> Maker:
         raise _missing(kind, "keys and values are taken out of a CUDA device's memory, and there is none")
     for module in KV_CACHES[kind]["requires"]:
         _import(kind, module)
-    make = _maker(kind, loaded)
+    make = _maker(kind, loaded, taken_tokens)
     _try(kind, make, loaded)
     return make
 
@@ -68,10 +70,10 @@ def stored_bytes(cache: Any) -> int | None:
     return sum(seen.values())
 
 
-def _maker(kind: str, loaded: Loaded) -> Maker:
+def _maker(kind: str, loaded: Loaded, taken_tokens: int) -> Maker:
     config = loaded.model.config
     if kind == "static":
-        return partial(_static, config)
+        return partial(_static, config, taken_tokens)
     if kind == "offloaded":
         return partial(_made, partial(transformers.DynamicCache, config=config, offloading=True))
     # Groups are runs of numbers of one head; those of a small model are shorter than the usual 64.
@@ -85,8 +87,8 @@ def _made(make: Callable[[], Any] | None, _rows: int, _tokens: int) -> Any:
     return None if make is None else make()
 
 
-def _static(config: Any, _rows: int, tokens: int) -> Any:
-    return transformers.StaticCache(config=config, max_cache_len=tokens)
+def _static(config: Any, taken_tokens: int, _rows: int, tokens: int) -> Any:
+    return transformers.StaticCache(config=config, max_cache_len=taken_tokens + tokens)
 
 
 def _group(loaded: Loaded) -> int:

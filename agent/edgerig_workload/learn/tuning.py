@@ -55,7 +55,7 @@ def learn(context: Context) -> Learned:
     # A checkpoint that came packed is excluded from what GPTQ's own packed weights are.
     packed = is_packed(context.loaded.model) and context.trial.compression.kind == "none"
     compression = Choice("gptq-int4", {"order": COMPRESS_FIRST}) if packed else context.trial.compression
-    _refuse_excluded(choice, compression)
+    _refuse_excluded(choice, compression, context.trial.inference.kv_cache)
     retrieves = choice.kind.startswith(RETRIEVING)
     word = rag.worder(context) if retrieves else bare_worder(context)
     training = Training()
@@ -245,11 +245,12 @@ def _shortened(word: Worder, taken_tokens: int) -> Worder:
     return shorter if taken_tokens else word
 
 
-def _refuse_excluded(choice: Choice, compression: Choice) -> None:
+def _refuse_excluded(choice: Choice, compression: Choice, kv_cache: str) -> None:
     """Stops what the catalogue excludes: a trial may come from elsewhere than the planner."""
     facts: Mapping[str, Any] = {
         "method.kind": choice.kind,
         "compression.kind": compression.kind,
+        "kv_cache": kv_cache,
         **{f"method.{name}": value for name, value in choice.parameters.items()},
         **{f"compression.{name}": value for name, value in compression.parameters.items()},
     }

@@ -19,6 +19,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from edgerig_workload import models, trial  # noqa: E402 - imports torch at its top
 from edgerig_workload.catalog import METHODS  # noqa: E402
+from edgerig_workload.infer.caches import maker  # noqa: E402
 from edgerig_workload.infer.generate import generate  # noqa: E402
 from edgerig_workload.learn import method  # noqa: E402
 from edgerig_workload.learn.catalog import TRAINED  # noqa: E402
@@ -327,6 +328,24 @@ def test_virtual_tokens_that_fill_the_context_are_refused(
         bench.learn(llama_folder, kind, {"tokens": most + 1}, steps=1)
 
     assert caught.value.failure_class == "precondition"
+
+
+def test_a_static_cache_has_room_for_virtual_tokens(bench: Bench, llama_folder: Path) -> None:
+    learned, loaded = bench.learn(llama_folder, "prompt", {"tokens": 20, "init": "random"})
+    taken_tokens = learned.prompt_tokens
+
+    rows = generate(loaded, PADDED, 6, lambda row: False, maker("static", loaded, taken_tokens))
+
+    assert taken_tokens == 20
+    assert rows == generate(loaded, PADDED, 6, lambda row: False)
+
+
+@pytest.mark.parametrize("kind", ["prefix", "rag-prefix"])
+def test_a_prefix_goes_with_no_cache_but_the_growing_one(bench: Bench, llama_folder: Path, kind: str) -> None:
+    bench.document["inference"]["kv_cache"] = "static"
+
+    with pytest.raises(WorkerFault, match="use kv_cache dynamic"):
+        bench.learn(llama_folder, kind, {})
 
 
 def test_a_prefix_of_an_encoder_decoder_takes_no_room(bench: Bench, t5_folder: Path) -> None:
