@@ -1,4 +1,4 @@
-"""Loads a language model from a local folder: safetensors only, no remote code, nothing random.
+"""Loads a language model from a local folder: safetensors only, none of its code, nothing random.
 
 Whatever the folder lacks is reported as `bad_model`; weights that were not in the
 files are never used. Knows nothing of tasks, methods or timing.
@@ -13,7 +13,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+)
 
 from edgerig_workload.compress import artefacts
 from edgerig_workload.faults import WorkerFault, memory_class, some
@@ -157,8 +163,15 @@ def read_config(folder: Path, *, weights: bool = True) -> Any:
         content = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise WorkerFault("bad_model", f"{folder.name}: config.json is not JSON: {error}") from error
-    if not isinstance(content, dict) or "auto_map" in content:
-        raise WorkerFault("bad_model", f"{folder.name} needs code of its own; such models are refused")
+    if not isinstance(content, dict):
+        raise WorkerFault("bad_model", f"{folder.name}: config.json holds no object")
+    # Where transformers has the architecture itself, code beside the weights is not needed, and never run.
+    if "auto_map" in content and str(content.get("model_type")) not in CONFIG_MAPPING:
+        raise WorkerFault(
+            "bad_model",
+            f"{folder.name} needs code of its own, which is never run here: transformers "
+            f"{transformers.__version__} has no model type {content.get('model_type')!r}",
+        )
     if (folder / "adapter_config.json").exists():
         # The library would follow it to another base model.
         raise WorkerFault("bad_model", f"{folder.name} is an adapter; give the folder of its base model")

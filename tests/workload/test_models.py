@@ -116,9 +116,52 @@ def test_weights_in_pickle_form_are_refused(folder: Path) -> None:
 
 
 def test_model_with_code_of_its_own_is_refused(folder: Path) -> None:
-    change_config(folder, auto_map={"AutoModelForCausalLM": "code.Model"})
+    change_config(folder, auto_map={"AutoModelForCausalLM": "code.Model"}, model_type="llamma")
 
-    assert "code of its own" in refusal(folder)
+    message = refusal(folder)
+
+    assert "code of its own" in message
+    assert "'llamma'" in message
+
+
+@pytest.fixture
+def foreign(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model with code beside it that would leave a file behind, and whose names all point to it."""
+    for name in ("own_config", "own_model", "own_tokenizer"):
+        (folder / f"{name}.py").write_text(
+            f"from pathlib import Path\nPath({str(folder / 'it-ran')!r}).touch()\nclass Own: ...\n"
+        )
+    change_config(
+        folder,
+        auto_map={
+            "AutoConfig": "own_config.Own",
+            "AutoModelForCausalLM": "own_model.Own",
+            "AutoModel": "own_model.Own",
+            "AutoTokenizer": "own_tokenizer.Own",
+        },
+    )
+    path = folder / "tokenizer_config.json"
+    mapped = {"auto_map": {"AutoTokenizer": ["own_tokenizer.Own", "own_tokenizer.Own"]}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **mapped}))
+    # Nobody is asked either.
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("transformers asks whether to run it"))
+    return folder
+
+
+def test_code_beside_a_known_architecture_is_not_run(foreign: Path) -> None:
+    loaded = models.load(foreign, "auto", CPU)
+
+    assert type(loaded.model).__module__ == "transformers.models.llama.modeling_llama"
+    assert not (foreign / "it-ran").exists()
+
+
+# The second has a configuration in transformers and no model that answers.
+@pytest.mark.parametrize("model_type", ["llamma", "clip_vision_model"])
+def test_code_is_not_run_where_there_is_nothing_else(foreign: Path, model_type: str) -> None:
+    change_config(foreign, model_type=model_type)
+
+    assert refusal(foreign)
+    assert not (foreign / "it-ran").exists()
 
 
 def test_unknown_architecture_is_refused(folder: Path) -> None:

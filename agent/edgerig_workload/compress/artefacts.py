@@ -87,7 +87,10 @@ def load(folder: Path, kind: Any, config: Any, layout: Layout, dtype: torch.dtyp
     del config.quantization_config
     # Weights are not allocated, because most never exist; what a model computes by itself is.
     with init_empty_weights(include_buffers=False):
-        model = kind.from_config(config, dtype=dtype)
+        try:
+            model = kind.from_config(config, dtype=dtype, trust_remote_code=False)
+        except ValueError as error:
+            raise WorkerFault("bad_model", f"{folder.name}: the architecture is refused: {error}") from error
     tensors = _tensors(folder)
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear) and f"{name}.qweight" in tensors:

@@ -185,12 +185,6 @@ def _inspect(name: str, folder: Path, revision: str) -> FoundModel:
         )
     config = _document(name, folder / "config.json")
     side_files = sorted(present.intersection(SIDE_FILES))
-    for file in ("config.json", "tokenizer_config.json"):
-        if file in present and "auto_map" in _document(name, folder / file):
-            raise DataError(
-                f"`{name}` needs code of its own repository (auto_map in {file}), which is never run here",
-                hint="choose a model whose architecture transformers itself contains",
-            )
     for file in side_files:
         if (folder / file).stat().st_size > _SIDE_FILE_BYTES:
             raise DataError(

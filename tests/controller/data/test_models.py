@@ -122,11 +122,13 @@ def test_pickles_alone_are_refused_with_the_way_out(tmp_path: Path) -> None:
     assert "safe_serialization=True" in error.hint
 
 
-@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
-def test_code_of_a_repository_is_refused(tmp_path: Path, file: str) -> None:
-    folder = write_model(tmp_path / "m")
-    (folder / file).write_text(json.dumps({"auto_map": {"AutoModel": "modeling.Evil"}}))
-    assert f"auto_map in {file}" in refused("m", tmp_path).message
+def test_code_of_a_repository_is_left_behind(tmp_path: Path) -> None:
+    # Whether a model can do without is known to the worker's transformers alone.
+    folder = write_model(tmp_path / "m", auto_map={"AutoModelForCausalLM": "modeling.Evil"})
+    (folder / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": ["modeling.Evil", null]}}')
+    (folder / "modeling.py").write_text("raise SystemExit")
+    names = [path for path, _ in models.find("m", folder=tmp_path).files]
+    assert names == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,24 @@ def test_a_layout_that_is_not_read_is_refused(
     assert caught.value.failure_class == "bad_model"
 
 
+def test_code_beside_a_quantised_checkpoint_is_not_run(
+    dense_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(dense_folder, tmp_path / "model", LAYOUTS[0])
+    path = tmp_path / "model/config.json"
+    # Transformers has this configuration, and no model of it that answers.
+    told = {"model_type": "clip_vision_model", "auto_map": {"AutoModelForCausalLM": "own.Own"}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **told}))
+    (tmp_path / "model/own.py").write_text(f"open({str(tmp_path / 'it-ran')!r}, 'w')\nclass Own: ...\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+
+    with pytest.raises(WorkerFault) as caught:
+        models.load(tmp_path / "model", "float32", torch.device("cpu"))
+
+    assert caught.value.failure_class == "bad_model"
+    assert not (tmp_path / "it-ran").exists()
+
+
 def test_a_layer_without_its_scales_is_refused(dense_folder: Path, tmp_path: Path) -> None:
     make(dense_folder, tmp_path / "model", LAYOUTS[0])
     tensors = load_file(tmp_path / "model/model.safetensors")
