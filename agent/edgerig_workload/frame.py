@@ -139,6 +139,7 @@ class Attempt:
     def _run_from_files(self, models: Any, rules: Rules) -> None:
         """Goes through the phases of an engine that loads the model's files itself."""
         from edgerig_workload.engines import Setup
+        from edgerig_workload.lengths import longest_tokens
 
         trial = self.trial
         if METHODS[trial.method.kind]["trains"] or trial.compression.kind != "none":
@@ -158,8 +159,11 @@ class Attempt:
         module = import_module(ENGINE_MODULES[trial.engine.kind])
         module.watch(self.marks)
         self._prepare_pages(folder)
+        # A server has its context from its own command.
+        longest = longest_tokens(trial, text, questions) if trial.engine.kind == "llama-cpp" else 0
+        setup = Setup(trial, folder, self.folders.out, self.folders.program, text, longest)
         with self.marks.phase("load"):
-            engine = module.open_engine(Setup(trial, folder, self.folders.out, self.folders.program, text))
+            engine = module.open_engine(setup)
         try:
             self._idle("idle_resident", rules)
             learned = self._learn(text, questions)

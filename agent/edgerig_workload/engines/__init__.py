@@ -39,6 +39,8 @@ class Setup:
     # What the device allows to be started; None where the trial starts nothing.
     program: Path | None
     text: Loaded
+    # What the longest prompt of the evaluation and its answer will take; 0 where nothing is asked.
+    longest_tokens: int = 0
 
 
 class Engine(Protocol):

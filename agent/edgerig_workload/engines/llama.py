@@ -14,10 +14,18 @@ from edgerig_workload.trial import Inference
 
 
 class Llama:
-    """One loaded GGUF file. Greedy; prompts are cut into tokens by the file's own vocabulary."""
+    """One loaded GGUF file. Greedy; prompts are cut into tokens by the file's own vocabulary.
 
-    def __init__(self, model: Any, version: str) -> None:
-        self._model = model
+    Memory for the keys and values of the whole context is taken with the model, so that the
+    context is as long as the trial needs. A prompt that is longer after all, because the file
+    cuts it into other tokens than the tokenizer, has the model opened again for `most_tokens`.
+    """
+
+    def __init__(self, load: Callable[[int], Any], tokens: int, most_tokens: int, version: str) -> None:
+        self._load = load
+        self._tokens_held = tokens
+        self._most_tokens = most_tokens
+        self._model = load(tokens)
         self._version = version
 
     def request(self, text: str, shape: Inference, clock: Callable[[], int]) -> Stamps:
@@ -49,8 +57,10 @@ class Llama:
         """Answer one prompt after the other; the ids of the file are those of the tokenizer."""
         rows = []
         for prompt in prompts:
+            ids = self._tokens(prompt)
+            self._hold(len(ids) + most_tokens)
             self._model.reset()
-            row = [self._next(self._tokens(prompt))]
+            row = [self._next(ids)]
             while len(row) < most_tokens and not ends(row):
                 row.append(self._next(row[-1:]))
             rows.append(row)
@@ -63,6 +73,14 @@ class Llama:
     def close(self) -> None:
         """Give the model's memory back."""
         self._model.close()
+
+    def _hold(self, tokens: int) -> None:
+        """Opens the model again for its whole context, where so many tokens do not fit."""
+        if tokens <= self._tokens_held or self._tokens_held >= self._most_tokens:
+            return
+        self._model.close()
+        self._model = self._load(self._most_tokens)
+        self._tokens_held = self._most_tokens
 
     def _tokens(self, text: str) -> list[int]:
         return [int(token) for token in self._model.tokenize(text.encode(), add_bos=True, special=False)]
@@ -93,16 +111,18 @@ def open_engine(setup: Setup) -> Llama:
     shape = setup.trial.inference
     if shape.batch > 1:
         raise WorkerFault("precondition", "llama-cpp is asked one request at a time here: use batch 1")
-    try:
-        model = llama_cpp.Llama(
-            str(file),
-            n_ctx=max(setup.text.max_tokens, shape.prompt_tokens + shape.new_tokens),
-            n_threads=setup.trial.threads or None,
-            verbose=False,
-        )
-    except ValueError as error:
-        raise WorkerFault("bad_model", f"llama.cpp refuses {file.name}: {error}") from error
-    return Llama(model, str(llama_cpp.__version__))
+
+    def load(tokens: int) -> Any:
+        try:
+            return llama_cpp.Llama(
+                str(file), n_ctx=tokens, n_threads=setup.trial.threads or None, verbose=False
+            )
+        except ValueError as error:
+            raise WorkerFault("bad_model", f"llama.cpp refuses {file.name}: {error}") from error
+
+    asked = shape.prompt_tokens + shape.new_tokens
+    most = max(setup.text.max_tokens, asked)
+    return Llama(load, min(max(1, asked, setup.longest_tokens), most), most, str(llama_cpp.__version__))
 
 
 def _file(folder: Path) -> Path:
