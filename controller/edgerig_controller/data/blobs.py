@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -178,6 +178,25 @@ class BlobStore:
         for path in sorted(self._partial.glob("*")):
             freed_bytes += path.stat().st_size
             path.unlink()
+        return freed_bytes
+
+    def discard_stale(self, before_unix_s: float, *, dry_run: bool = False) -> int:
+        """Removes the pieces of uploads that went on last before then, and returns their bytes.
+
+        Who goes on with one afterwards is told to begin anew.
+        """
+        freed_bytes = 0
+        for path in sorted(self._partial.glob("*.upload")):
+            sha256 = path.name.removesuffix(".upload")
+            if not is_sha256(sha256):
+                continue
+            with self._lock(sha256), suppress(FileNotFoundError):
+                status = path.stat()
+                if status.st_mtime >= before_unix_s:
+                    continue
+                freed_bytes += status.st_size
+                if not dry_run:
+                    path.unlink()
         return freed_bytes
 
     def _append(self, sha256: str, size_bytes: int, offset_bytes: int, data: bytes) -> ChunkState:

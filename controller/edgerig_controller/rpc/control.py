@@ -34,6 +34,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_PRIORITY = 10
 
+# An upload that did not go on for a day has no agent behind it.
+_STALE_S = 86400.0
+
 
 class ControlService(ControlServiceServicer):
     """Serves the people of one fleet; who may call what is `rpc.gate`'s.
@@ -174,6 +177,9 @@ class ControlService(ControlServiceServicer):
             referenced = await frame.store.ask(lambda store: store.referenced_blobs())
             count, size_bytes = await asyncio.to_thread(
                 self._collect_blobs, referenced, dry_run=request.dry_run
+            )
+            size_bytes += await asyncio.to_thread(
+                frame.blobs.discard_stale, frame.clock() - _STALE_S, dry_run=request.dry_run
             )
         return pb.CollectGarbageResponse(
             blob_count=count,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from edgerig import documents
 from edgerig.channel import CHUNK_BYTES
@@ -30,6 +32,7 @@ _OUTCOME: dict[Outcome, pb.CommitOutcome] = {
     "conflict": pb.COMMIT_OUTCOME_CONFLICT,
     "discarded": pb.COMMIT_OUTCOME_DISCARDED,
 }
+_STORED: frozenset[Outcome] = frozenset({"canonical", "superseded", "conflict"})
 
 
 class Intake:
@@ -70,7 +73,9 @@ class Intake:
                 await self._stop_early(committed.study_id, request.attempt_id)
         if committed.outcome == "conflict":
             _log.error("attempt %s: %s", request.attempt_id, committed.reason)
-        self._uploads.pop((device_id, request.attempt_id), None)
+        if committed.outcome in _STORED:
+            # Any other answer leaves the bytes that came without a result: they count on.
+            self._uploads.pop((device_id, request.attempt_id), None)
         if committed.study_id:
             files = [(file.path, file.sha256) for file in request.manifest.files]
             frame.traces.remember(committed.study_id, request.attempt_id, files)
@@ -101,20 +106,25 @@ class Intake:
         attempt_id = checks.check_name(request.attempt_id, "attempt_id")
         if len(request.data) > CHUNK_BYTES:
             raise ProtocolError(f"A piece of {len(request.data)} bytes is larger than {CHUNK_BYTES}.")
+        if request.size_bytes < 0:
+            # It would make room for other files.
+            raise ProtocolError(f"A file of {request.size_bytes} bytes cannot be.")
         upload = (device_id, attempt_id)
         # Asked once for all pieces; what the attempt has become is for its commit to find out.
         if upload not in self._uploads and not await self._frame.store.ask(
             lambda store: store.attempt_open_on(device_id, attempt_id)
         ):
-            raise ProtocolError(f"Attempt {attempt_id} is unknown here or not of {device_id}.")
-        self._reserve(upload, request.sha256, request.size_bytes)
-        state = await asyncio.to_thread(
-            self._frame.blobs.put_chunk,
-            request.sha256,
-            request.size_bytes,
-            request.offset_bytes,
-            request.data,
-        )
+            raise ProtocolError(
+                f"Attempt {attempt_id} is unknown here, not of {device_id}, or needs no more files."
+            )
+        with self._reserved(upload, request.sha256, request.size_bytes):
+            state = await asyncio.to_thread(
+                self._frame.blobs.put_chunk,
+                request.sha256,
+                request.size_bytes,
+                request.offset_bytes,
+                request.data,
+            )
         return pb.PutChunkResponse(stored_bytes=state.stored_bytes, complete=state.complete)
 
     def _missing(self, request: pb.CommitResultRequest) -> list[str]:
@@ -138,14 +148,25 @@ class Intake:
                     scores = read_scores(opened)
         return scores
 
-    def _reserve(self, upload: tuple[str, str], sha256: str, size_bytes: int) -> None:
+    @contextmanager
+    def _reserved(self, upload: tuple[str, str], sha256: str, size_bytes: int) -> Iterator[None]:
+        """Counts a file against what its attempt may have, unless its piece is refused."""
         uploads = self._uploads.setdefault(upload, {})
-        uploads[sha256] = size_bytes
-        if sum(uploads.values()) > checks.ATTEMPT_QUOTA_BYTES:
-            del uploads[sha256]
+        before = uploads.get(sha256)
+        if sum(uploads.values()) - (before or 0) + size_bytes > checks.ATTEMPT_QUOTA_BYTES:
             raise StorageError(
                 f"The files of attempt {upload[1]} have more than {checks.ATTEMPT_QUOTA_BYTES} bytes."
             )
+        uploads[sha256] = size_bytes
+        try:
+            yield
+        except EdgerigError:
+            # Only that: a call that is cancelled has its piece written all the same.
+            uploads.pop(sha256, None)
+            if before is not None:
+                # Earlier pieces of it lie there.
+                uploads[sha256] = before
+            raise
 
 
 def _check_commit(request: pb.CommitResultRequest) -> None:

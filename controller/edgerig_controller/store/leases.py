@@ -29,6 +29,10 @@ _OPEN_OF = select(tables.Attempt).where(tables.Attempt.device_id == bindparam("d
 _PASSED = select(tables.Attempt).where(
     text(OPEN_WORDS), tables.Attempt.deadline_unix_s <= bindparam("now_unix_s")
 )
+# What was written here because nobody heard of the attempt again is not a result that it brought.
+_BROUGHT = select(func.count()).where(
+    tables.Result.attempt_id == bindparam("attempt_id"), tables.Result.kind == "attempt"
+)
 _NEXT_DEADLINE = select(func.min(tables.Attempt.deadline_unix_s)).where(text(OPEN_WORDS))
 
 
@@ -213,9 +217,14 @@ def retry_of(session: Session, trial: tables.Trial) -> Retry:
 
 
 def expected(session: Session, device_id: str, attempt_id: str) -> bool:
-    """Tells whether a result of this attempt may still come from this device."""
+    """Tells whether files of this attempt may still come from this device.
+
+    None are taken once it has brought a result and another one that contradicts it.
+    """
     row = find(session, attempt_id)
-    return row is not None and row.device_id == device_id and row.trial_id is not None
+    if row is None or row.device_id != device_id or row.trial_id is None:
+        return False
+    return (session.scalar(_BROUGHT, {"attempt_id": attempt_id}) or 0) < 2
 
 
 def find(session: Session, attempt_id: str) -> tables.Attempt | None:

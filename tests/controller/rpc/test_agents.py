@@ -197,6 +197,56 @@ async def test_uploads_are_bounded_for_each_attempt(rig: Rig) -> None:
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+async def test_a_file_of_negative_size_makes_no_room_for_others(rig: Rig) -> None:
+    await rig.store_study(study())
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await take(stub)
+        request = pb.PutChunkRequest(attempt_id=lease.attempt_id, sha256="a" * 64, size_bytes=-(2**60))
+        code, _ = await refused(stub.PutChunk(request, timeout=PATIENCE_S))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        large = pb.PutChunkRequest(
+            attempt_id=lease.attempt_id, sha256="b" * 64, size_bytes=2 * 1024**3, data=b"x"
+        )
+        code, _ = await refused(stub.PutChunk(large, timeout=PATIENCE_S))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_refused_piece_does_not_count_and_an_earlier_one_does(rig: Rig) -> None:
+    await rig.store_study(study())
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await take(stub)
+
+        async def put(letter: str, size_bytes: int, offset_bytes: int = 0, data: bytes = b"x") -> None:
+            request = pb.PutChunkRequest(
+                attempt_id=lease.attempt_id,
+                sha256=letter * 64,
+                size_bytes=size_bytes,
+                offset_bytes=offset_bytes,
+                data=data,
+            )
+            await stub.PutChunk(request, timeout=PATIENCE_S)
+
+        most = 1024**3
+        code, _ = await refused(put("a", most, offset_bytes=most + 1))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        await put("b", most)
+        code, _ = await refused(put("b", 10, offset_bytes=11))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        code, _ = await refused(put("c", 1))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_an_attempt_whose_results_came_may_send_no_more_files(rig: Rig) -> None:
+    await rig.store_study(study())
+    async with rig.agent(await rig.enrolled()) as stub:
+        lease = await take(stub)
+        await deliver(stub, outcome_of(lease))
+        await deliver(stub, outcome_of(lease, extra=b"another log"))
+        code, details = await refused(upload(stub, outcome_of(lease, extra=b"a third")))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "needs no more files" in details
+
+
 async def test_a_piece_that_is_too_large_is_refused(rig: Rig) -> None:
     await rig.store_study(study())
     async with rig.agent(await rig.enrolled()) as stub:

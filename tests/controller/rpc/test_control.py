@@ -294,6 +294,17 @@ async def test_garbage_is_shown_before_it_is_removed(rig: Rig) -> None:
     assert rig.frame.blobs.has(kept)
 
 
+async def test_gc_discards_uploads_that_nobody_goes_on_with(rig: Rig) -> None:
+    rig.frame.blobs.put_chunk("a" * 64, 12, 0, b"piece")
+    async with rig.control() as stub:
+        young = await stub.CollectGarbage(pb.CollectGarbageRequest(), timeout=PATIENCE_S)
+        rig.clock.now += 2 * 86400
+        shown = await stub.CollectGarbage(pb.CollectGarbageRequest(dry_run=True), timeout=PATIENCE_S)
+        stale = await stub.CollectGarbage(pb.CollectGarbageRequest(), timeout=PATIENCE_S)
+    assert (young.blob_bytes, shown.blob_bytes, stale.blob_bytes) == (0, 5, 5)
+    assert rig.frame.blobs.discard_partials() == 0
+
+
 async def test_a_device_is_added_with_all_that_its_enrolment_needs(rig: Rig) -> None:
     async with rig.control() as stub:
         response = await stub.AddDevice(
