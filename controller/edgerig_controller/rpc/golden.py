@@ -15,6 +15,7 @@ from edgerig.errors import EdgerigError, StudyProblems
 from edgerig_controller.fleet.administration import GOLDEN
 from edgerig_controller.fleet.changes import INVENTORY
 from edgerig_controller.fleet.golden import GoldenPlan, for_device
+from edgerig_controller.fleet.timer import AGAIN_S, steadily
 from edgerig_controller.rpc.frame import LOCAL_DEVICE, Frame
 from edgerig_controller.rpc.planning import plan_for_fleet
 from edgerig_controller.store.studies import Terms
@@ -54,9 +55,10 @@ async def submit(frame: Frame, plan: GoldenPlan, device_id: str) -> str:
 class GoldenKeeper:
     """Judges golden results, submits golden studies that are due, and ends holds in time."""
 
-    def __init__(self, frame: Frame, plan: GoldenPlan) -> None:
+    def __init__(self, frame: Frame, plan: GoldenPlan, *, again_s: float = AGAIN_S) -> None:
         self._frame = frame
         self._plan = plan
+        self._again_s = again_s
         self._poked = asyncio.Event()
         self._failed: dict[str, float] = {}
 
@@ -82,28 +84,31 @@ class GoldenKeeper:
 
     async def _run(self) -> None:
         while True:
-            self._poked.clear()
-            await self._judge()
-            due = await self._submit_due()
-            now_unix_s = self._frame.clock()
-            release = await self._frame.store.ask(
-                lambda store, now=now_unix_s: store.fleet.next_release_unix_s(now_unix_s=now)  # type: ignore[misc]
-            )
-            times = [time for time in (due, release) if time is not None]
-            wait_s = max(min(times) - now_unix_s, 0.0) if times else None
-            try:
-                await within(self._poked.wait(), wait_s)
-            except asyncio.TimeoutError:
-                # A hold may be over: who waits for work may ask again.
-                await self._frame.wake_idle()
-                await self._frame.tell_watchers_of_devices()
+            await steadily(self._turn, what="golden trials have to wait", again_s=self._again_s)
+
+    async def _turn(self) -> None:
+        self._poked.clear()
+        await self._judge()
+        due = await self._submit_due()
+        now_unix_s = self._frame.clock()
+        release = await self._frame.store.ask(
+            lambda store: store.fleet.next_release_unix_s(now_unix_s=now_unix_s)
+        )
+        times = [time for time in (due, release) if time is not None]
+        wait_s = max(min(times) - now_unix_s, 0.0) if times else None
+        try:
+            await within(self._poked.wait(), wait_s)
+        except asyncio.TimeoutError:
+            # A hold may be over: who waits for work may ask again.
+            await self._frame.wake_idle()
+            await self._frame.tell_watchers_of_devices()
 
     async def _judge(self) -> None:
         judged = await self._frame.store.ask(
             lambda store: store.fleet.judge_golden(now_unix_s=self._frame.clock())
         )
         for item in judged:
-            level = logging.WARNING if item.state == "quarantined" else logging.INFO
+            level = logging.WARNING if item.state in ("quarantined", "unjudged") else logging.INFO
             _log.log(
                 level, "golden trial of %s: %s: %s", item.device_id, item.state or "learning", item.reason
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -175,6 +176,9 @@ def _check_commit(request: pb.CommitResultRequest) -> None:
         raise ProtocolError(f"Results of kind {request.kind[:40]!r} are not known.")
     if request.result.attempt_id != request.attempt_id:
         raise ProtocolError("The result is of another attempt.")
+    for item in request.result.measurements:
+        if not all(math.isfinite(value) for value in (item.value, item.low, item.high)):
+            raise ProtocolError(f"Figure {item.name[:80]!r} of the result is not finite.")
     checks.check_manifest(request.manifest, request.sha256, request.attempt_id)
 
 

@@ -6,9 +6,11 @@ Works inside the caller's transaction; how a figure is judged is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from edgerig_controller.fleet import health
@@ -32,7 +34,7 @@ class Judged:
 
     device_id: str
     attempt_id: str
-    # good, quarantined, or '' while the baseline is learnt
+    # good, quarantined, '' while the baseline is learnt, or unjudged
     state: str
     reason: str
 
@@ -109,13 +111,35 @@ def judge_new(session: Session, *, now_unix_s: float) -> list[Judged]:
         )
         .order_by(tables.Result.result_id)
     ).all()
-    return [_judge(session, row, now_unix_s) for row in waiting]
+    return [_judge_apart(session, row, now_unix_s) for row in waiting]
 
 
-def _judge(session: Session, result: tables.Result, now_unix_s: float) -> Judged:
-    attempt = session.get_one(tables.Attempt, result.attempt_id)
-    device_id = attempt.device_id
+def _judge_apart(session: Session, result: tables.Result, now_unix_s: float) -> Judged:
+    """Judges one result; what cannot be judged is marked as well, or it would stop all others for ever."""
+    attempt_id = result.attempt_id
+    device_id = session.get_one(tables.Attempt, attempt_id).device_id
+    try:
+        with session.begin_nested():
+            judged = _judge(session, result, device_id, now_unix_s)
+    except (ArithmeticError, ValueError, IntegrityError) as error:
+        judged = Judged(device_id, attempt_id, "unjudged", f"it cannot be judged: {error}")
+    # The mark by which a result is not judged again.
+    session.execute(
+        insert(tables.Event).values(
+            at_unix_s=now_unix_s,
+            kind=GOLDEN,
+            study_id="",
+            attempt_id=attempt_id,
+            device_id=device_id,
+            detail=f"{judged.state or 'learning'}: {judged.reason}"[:2000],
+        )
+    )
+    return judged
+
+
+def _judge(session: Session, result: tables.Result, device_id: str, now_unix_s: float) -> Judged:
     faults: list[str] = []
+    points: list[tables.Measurement] = []
     learning = False
     if result.status != "ok":
         ended = result.failure_class or result.status
@@ -133,8 +157,10 @@ def _judge(session: Session, result: tables.Result, now_unix_s: float) -> Judged
     known = session.get(tables.Device, device_id) is not None
     if faults:
         state, reason = "quarantined", "; ".join(faults)
-    elif learning or result.status != "ok":
+    elif learning:
         state, reason = "", "the baseline is being learnt"
+    elif not points:
+        state, reason = "", "it brought no figure that can be judged"
     else:
         state, reason = "good", "the golden trial is within its limits"
     if known:
@@ -142,17 +168,6 @@ def _judge(session: Session, result: tables.Result, now_unix_s: float) -> Judged
             set_health(session, device_id, "quarantined", reason, now_unix_s=now_unix_s)
         elif state == "good":
             set_health(session, device_id, "good", reason, now_unix_s=now_unix_s)
-    # The mark by which a result is not judged again.
-    session.execute(
-        insert(tables.Event).values(
-            at_unix_s=now_unix_s,
-            kind=GOLDEN,
-            study_id="",
-            attempt_id=result.attempt_id,
-            device_id=device_id,
-            detail=f"{state or 'learning'}: {reason}"[:2000],
-        )
-    )
     return Judged(device_id, result.attempt_id, state, reason)
 
 
@@ -169,6 +184,9 @@ def _points(session: Session, result: tables.Result) -> list[tables.Measurement]
     ).all()
     best: dict[tuple[str, str, str], tables.Measurement] = {}
     for row in rows:
+        if row.value is None or not math.isfinite(row.value):
+            # Stored by an earlier version; a new one is refused.
+            continue
         key = (row.name, row.phase, row.source)
         if key not in best or _rank(row) < _rank(best[key]):
             best[key] = row

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from edgerig.deadlines import end, within
+from edgerig.errors import EdgerigError, StorageError, UnreachableError
 from edgerig_controller.fleet.timer import LeaseTimer
 
 
@@ -81,3 +83,36 @@ async def test_what_has_passed_is_ended_at_once() -> None:
     store = Store(-1.0)
     assert await asked_after(store, "replan") == 1
     assert store.deadline_unix_s is None
+
+
+class Failing(Store):
+    """Cannot be asked the first time."""
+
+    def __init__(self, error: EdgerigError) -> None:
+        super().__init__(None)
+        self.error = error
+        self.asked_again = asyncio.Event()
+
+    async def next_deadline(self) -> float | None:
+        if self.asked:
+            self.asked_again.set()
+            return await super().next_deadline()
+        self.asked += 1
+        raise self.error
+
+
+async def test_a_store_that_fails_is_asked_again() -> None:
+    store = Failing(StorageError("The disk is full."))
+    timer = LeaseTimer(
+        next_deadline=store.next_deadline, expire=store.expire, clock=lambda: 0.0, ttl_s=90.0, again_s=0.0
+    )
+    task = asyncio.ensure_future(timer.run())
+    await within(store.asked_again.wait(), 20.0)
+    await end(task)
+
+
+async def test_who_no_longer_leads_ends_no_leases() -> None:
+    store = Failing(UnreachableError("Another controller leads."))
+    timer = LeaseTimer(next_deadline=store.next_deadline, expire=store.expire, clock=lambda: 0.0, again_s=0.0)
+    with pytest.raises(UnreachableError):
+        await within(timer.run(), 20.0)

@@ -259,6 +259,17 @@ async def test_a_piece_that_is_too_large_is_refused(rig: Rig) -> None:
     assert code is grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize("field", ["value", "low", "high"])
+async def test_a_figure_that_is_not_finite_is_refused(rig: Rig, field: str) -> None:
+    await rig.store_study(study())
+    async with rig.agent(await rig.enrolled()) as stub:
+        outcome = outcome_of(await take(stub))
+        setattr(outcome.request.result.measurements[0], field, float("inf"))
+        code, details = await refused(stub.CommitResult(outcome.request, timeout=PATIENCE_S))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "'ttft_s'" in details
+
+
 @pytest.mark.parametrize("quiet_s", [float("nan"), float("inf"), -1.0])
 async def test_a_quiet_window_that_is_no_time_is_refused(rig: Rig, quiet_s: float) -> None:
     async with rig.agent(await rig.enrolled()) as stub:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from typing import Any
 
 import grpc
@@ -319,6 +320,29 @@ async def test_golden_studies_are_submitted_when_they_are_due(rig: Rig, comes: s
         last, open_devices = await rig.frame.store.ask(lambda store: store.fleet.golden_times())
     assert open_devices == {"local"}
     assert last == {"local": rig.clock()}
+
+
+async def test_golden_trials_go_on_after_the_database_could_not_be_used(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = await golden_rig(rig)
+    with sqlite3.connect(rig.home.store_path) as database:
+        database.execute("ALTER TABLE device_admin RENAME TO away")
+    keeper = GoldenKeeper(rig.frame, GoldenPlan(PLAN.study, every_s=86400.0), again_s=0.0)
+    keeping = asyncio.create_task(keeper.run())
+    while "golden trials have to wait" not in caplog.text:
+        await asyncio.wait({keeping}, timeout=0.01)
+    with sqlite3.connect(rig.home.store_path) as database:
+        database.execute("ALTER TABLE away RENAME TO device_admin")
+    async with rig.agent(pair) as stub:
+        session = stub.Session(timeout=PATIENCE_S)
+        await session.write(agents.SessionRequest(hello=agents.Hello(protocol_major=1)))
+        await session.read()
+        await golden_rig_reports(stub)
+        while (await session.read()).WhichOneof("signal") != "wake":
+            continue
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
 
 
 def test_a_golden_study_of_a_device_is_its_own_and_for_it_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -61,6 +62,36 @@ def test_a_golden_result_is_judged_once(repository: Repository) -> None:
     assert repository.fleet.judge_golden(now_unix_s=T0 + 21) == []
     points = repository.fleet.health_points("local")
     assert [point.value for point in points] == [0.1]
+
+
+def bring(repository: Repository, name: str, ttft_s: float, *, now: float) -> None:
+    """Runs a golden trial that measures this."""
+    golden(repository, name, "local", now=now)
+    offer = take(repository, now=now)
+    submission = submission_of(offer)
+    submission.result.measurements[0].value = ttft_s
+    assert repository.commit_result(submission, now_unix_s=now).outcome == "canonical"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_figure_that_is_not_finite_says_nothing_of_a_device(repository: Repository, value: float) -> None:
+    bring(repository, "g1", value, now=T0)
+    bring(repository, "g2", 0.1, now=T0 + 100)
+    states = [item.state for item in repository.fleet.judge_golden(now_unix_s=T0 + 200)]
+    assert states == ["", ""]
+    assert [point.value for point in repository.fleet.health_points("local")] == [0.1]
+    assert repository.fleet.judge_golden(now_unix_s=T0 + 201) == []
+
+
+def test_a_result_that_cannot_be_judged_keeps_no_other_from_it(repository: Repository) -> None:
+    for index in range(9):
+        # Their spread is no number any more.
+        bring(repository, f"g{index}", 1.7e308 * (-1) ** index, now=T0 + 100 * index)
+    golden(repository, "g9", "local", now=T0 + 1000)
+    finish(repository, take(repository, now=T0 + 1000), failure="worker_error", now=T0 + 1000)
+    *_, ninth, tenth = repository.fleet.judge_golden(now_unix_s=T0 + 2000)
+    assert (ninth.state, tenth.state) == ("unjudged", "quarantined")
+    assert repository.fleet.judge_golden(now_unix_s=T0 + 2001) == []
 
 
 def test_a_person_is_invited_joins_and_is_revoked(repository: Repository) -> None:
