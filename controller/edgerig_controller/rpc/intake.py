@@ -21,7 +21,7 @@ from edgerig_controller.rpc import checks
 from edgerig_controller.rpc.frame import Frame
 from edgerig_controller.rpc.scores import read_scores
 from edgerig_controller.rpc.stopping import stop_early
-from edgerig_controller.store.results import Outcome, Submission
+from edgerig_controller.store.results import Committed, Outcome, Submission
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ class Intake:
         self._frame = frame
         # Bytes of each blob that is being uploaded, per device and attempt.
         self._uploads: dict[tuple[str, str], dict[str, int]] = {}
+        # The event loop keeps no task alive by itself.
+        self._committing: set[asyncio.Future[pb.CommitResultResponse]] = set()
 
     async def commit(self, device_id: str, request: pb.CommitResultRequest) -> pb.CommitResultResponse:
         """Makes the result of an attempt of this device durable, or says which files are missing.
@@ -51,6 +53,13 @@ class Intake:
             ProtocolError: the request contradicts itself or its files.
         """
         _check_commit(request)
+        task = asyncio.ensure_future(self._commit(device_id, request))
+        self._committing.add(task)
+        task.add_done_callback(self._committing.discard)
+        # A caller that goes away must not leave a result that is durable and of which nobody hears.
+        return await asyncio.shield(task)
+
+    async def _commit(self, device_id: str, request: pb.CommitResultRequest) -> pb.CommitResultResponse:
         frame = self._frame
         async with frame.committing:
             missing = await asyncio.to_thread(self._missing, request)
@@ -70,8 +79,15 @@ class Intake:
             committed = await frame.store.ask(
                 lambda store: store.commit_result(submission, now_unix_s=frame.clock())
             )
-            if committed.outcome == "canonical":
+            # Again where it was stored before: the controller may have died before it looked.
+            if committed.outcome in ("canonical", "already_have"):
                 await self._stop_early(committed.study_id, request.attempt_id)
+        await self._tell(device_id, request, committed)
+        return pb.CommitResultResponse(outcome=_OUTCOME[committed.outcome], reason=committed.reason)
+
+    async def _tell(self, device_id: str, request: pb.CommitResultRequest, committed: Committed) -> None:
+        """Lets everybody know what was committed."""
+        frame = self._frame
         if committed.outcome == "conflict":
             _log.error("attempt %s: %s", request.attempt_id, committed.reason)
         if committed.outcome in _STORED:
@@ -82,7 +98,6 @@ class Intake:
             frame.traces.remember(committed.study_id, request.attempt_id, files)
         await frame.announce([committed.study_id])
         frame.on_result()
-        return pb.CommitResultResponse(outcome=_OUTCOME[committed.outcome], reason=committed.reason)
 
     async def _stop_early(self, study_id: str, attempt_id: str) -> None:
         """Leaves out what need not run; a study whose claims cannot be read just runs to its end."""

@@ -57,7 +57,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Committed:
-    """What became of a submission. `study_id` is empty when nothing changed."""
+    """What became of a submission. `study_id` is empty where it was not taken."""
 
     outcome: Outcome
     reason: str = ""
@@ -77,7 +77,7 @@ def commit_result(session: Session, submission: Submission, *, now_unix_s: float
     earlier = _results_of(session, submission.attempt_id)
     reported = [item for item in earlier if item.kind == submission.kind]
     if any(item.sha256 == submission.sha256 for item in reported):
-        return Committed("already_have")
+        return Committed("already_have", "", trial.study_id)
     if reported:
         _store(session, submission, trial, "conflict", now_unix_s)
         _tell(session, now_unix_s, "alarm_conflict", row, trial, "a second, different result of one attempt")

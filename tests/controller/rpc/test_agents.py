@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 
 import grpc
 import pytest
 
 from edgerig.channel import CHUNK_BYTES
+from edgerig.deadlines import end, within
 from edgerig.v1 import agent_service_pb2 as pb
 from edgerig.v1 import control_service_pb2 as control
+from edgerig_controller.rpc.intake import Intake
 from tests.controller.rpc.rig import (
     PATIENCE_S,
     Outcome,
@@ -69,6 +72,43 @@ async def test_a_second_result_of_one_attempt_is_a_conflict(rig: Rig) -> None:
         await deliver(stub, outcome_of(lease))
         response = await deliver(stub, outcome_of(lease, extra=b"another log"))
     assert response.outcome == pb.COMMIT_OUTCOME_CONFLICT
+
+
+async def test_a_commit_whose_caller_goes_away_is_announced_all_the_same(rig: Rig) -> None:
+    study_id = await rig.store_study(study(cells=1, seeds=(1,)))
+    async with rig.agent(await rig.enrolled()) as stub:
+        outcome = outcome_of(await take(stub))
+        await upload(stub, outcome)
+    entered, go_on = threading.Event(), threading.Event()
+
+    def gate() -> float:
+        """Is asked for the time on the thread of the store, when the transaction begins."""
+        entered.set()
+        assert go_on.wait(PATIENCE_S)
+        return rig.clock()
+
+    seen = rig.frame.changes.version(study_id)
+    told = asyncio.Event()
+    rig.frame.clock, rig.frame.on_result = gate, told.set
+    committing = asyncio.ensure_future(Intake(rig.frame).commit("local", outcome.request))
+    assert await asyncio.to_thread(entered.wait, PATIENCE_S)
+    await end(committing)
+    go_on.set()
+    await within(told.wait(), PATIENCE_S)
+    assert rig.frame.changes.version(study_id) > seen
+    row = await rig.frame.store.ask(lambda store: store.find_study(study_id))
+    assert (row.state, row.done_count) == ("finished", 1)
+
+
+async def test_a_result_that_comes_again_is_announced_again(rig: Rig) -> None:
+    study_id = await rig.store_study(study(cells=1, seeds=(1,)))
+    async with rig.agent(await rig.enrolled()) as stub:
+        outcome = outcome_of(await take(stub))
+        await deliver(stub, outcome)
+        seen = rig.frame.changes.version(study_id)
+        again = await stub.CommitResult(outcome.request, timeout=PATIENCE_S)
+    assert again.outcome == pb.COMMIT_OUTCOME_ALREADY_HAVE
+    assert rig.frame.changes.version(study_id) > seen
 
 
 async def test_a_result_of_an_unknown_attempt_may_be_deleted(rig: Rig) -> None:
