@@ -36,7 +36,9 @@ def settle(home: Home, repository: Repository) -> Authority:
 
     def prepare(known: str | None) -> str:
         found = _claimed(home, known)
-        opened.append(identity.open_authority(home.authority_dir, identity.utc_now()))
+        opened.append(
+            identity.open_authority(home.authority_dir, identity.utc_now(), in_use=known is not None)
+        )
         return found
 
     repository.controllers.settle_files(prepare)

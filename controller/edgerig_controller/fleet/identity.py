@@ -223,17 +223,21 @@ def create_authority(now: datetime) -> Authority:
     return Authority(fleet_id, certificate, key)
 
 
-def open_authority(folder: Path, now: datetime) -> Authority:
+def open_authority(folder: Path, now: datetime, *, in_use: bool = False) -> Authority:
     """Loads the CA of a data folder, or makes one there at first use.
+
+    A key alone is what a crash leaves between the two writes: nobody has seen a certificate of it, and
+    it gives way to a new one, unless the caller knows the authority to be `in_use`.
 
     Raises:
         StorageError: the folder holds half a CA, or one that is not ours.
     """
     certificate_path, key_path = folder / "ca.pem", folder / "ca.key"
-    if not certificate_path.exists() and not key_path.exists():
+    unused = not key_path.exists() or not (in_use or _has_signed(folder))
+    if unused and not certificate_path.exists():
         authority = create_authority(now)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The key first: a certificate without a key could never be used again.
+        # The key first: a certificate without a key may have been seen, and could never be used again.
         write_private(key_path, _key_pem(authority.key))
         write_private(certificate_path, authority.ca_pem)
         return authority
@@ -280,6 +284,11 @@ def write_private(path: Path, data: bytes) -> None:
 def utc_now() -> datetime:
     """Returns the time that certificates are dated with."""
     return datetime.now(timezone.utc)
+
+
+def _has_signed(folder: Path) -> bool:
+    """Tells whether the key of a folder was ever used; a first start may have been killed before that."""
+    return any((folder / name).exists() for name in ("server.key", "operator.key"))
 
 
 def _load_authority(certificate_path: Path, key_path: Path) -> Authority:

@@ -113,6 +113,20 @@ def test_half_an_authority_is_not_replaced_by_a_new_one(tmp_path: Path) -> None:
         open_authority(tmp_path, NOW)
 
 
+def test_a_first_start_that_was_killed_between_key_and_certificate_is_made_good(tmp_path: Path) -> None:
+    open_authority(tmp_path, NOW)
+    (tmp_path / "ca.pem").unlink()
+    made = open_authority(tmp_path, NOW)
+    assert open_authority(tmp_path, NOW).spki_sha256 == made.spki_sha256
+
+
+def test_a_key_that_has_signed_is_not_replaced(tmp_path: Path) -> None:
+    identity.ensure_operator(tmp_path, open_authority(tmp_path, NOW), "local", NOW)
+    (tmp_path / "ca.pem").unlink()
+    with pytest.raises(StorageError, match="damaged"):
+        open_authority(tmp_path, NOW)
+
+
 def test_a_key_of_another_authority_is_noticed(tmp_path: Path) -> None:
     open_authority(tmp_path / "a", NOW)
     open_authority(tmp_path / "b", NOW)
