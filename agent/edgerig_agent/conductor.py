@@ -20,7 +20,7 @@ from pathlib import Path
 
 from edgerig.deadlines import end
 from edgerig.documents import digest, to_json
-from edgerig.errors import EdgerigError, ProtocolError, RejectedError, UnreachableError
+from edgerig.errors import DeviceError, EdgerigError, ProtocolError, RejectedError, UnreachableError
 from edgerig.v1.agent_service_pb2 import (
     HELD_STATE_REBOOTING,
     VERDICT_CANCEL,
@@ -141,6 +141,11 @@ class Conductor:
     def _report(self, rows: list[HeldRow]) -> SyncRequest:
         free_bytes = self._free_bytes(self._home)
         reserve_bytes, reason = self._limits.reserve_bytes, ""
+        if free_bytes < reserve_bytes and not rows:
+            # What is cached can be fetched again; nothing of it is in use while nothing is held.
+            with contextlib.suppress(DeviceError):
+                self._cache.make_room((), free_bytes=free_bytes, reserve_bytes=reserve_bytes)
+            free_bytes = self._free_bytes(self._home)
         if free_bytes < reserve_bytes:
             reason = (
                 f"{free_bytes / 2**20:.0f} MiB are free on the disk of {self._home}, "
@@ -274,7 +279,11 @@ class Conductor:
         wanted = folders.wanted_files(lease.trial)
         if any(not 0 <= reference.size_bytes <= self._limits.cache_bytes for reference in wanted):
             raise ProtocolError("a file of the trial is larger than the cache (cache_bytes in agent.json)")
-        self._cache.make_room(wanted)
+        self._cache.make_room(
+            wanted,
+            free_bytes=self._free_bytes(self._home),
+            reserve_bytes=self._limits.reserve_bytes,
+        )
         async with self._renewing(row, lease.ttl_s / _RENEWALS_PER_TTL):
             for reference in wanted:
                 await fetch(self._cache, reference, self._controller)

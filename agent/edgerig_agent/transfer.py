@@ -7,6 +7,7 @@ leases or processes; who may read or write what is the controller's decision.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -27,6 +28,7 @@ from edgerig.v1.agent_service_pb2 import (
 )
 from edgerig.v1.trial_pb2 import FileRef
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -70,30 +72,77 @@ class BlobCache:
         """Marks a blob as used now."""
         os.utime(self.path(sha256))
 
-    def make_room(self, wanted: Sequence[FileRef], protected: Iterable[str] = ()) -> None:
+    def make_room(
+        self,
+        wanted: Sequence[FileRef],
+        protected: Iterable[str] = (),
+        *,
+        free_bytes: int | None = None,
+        reserve_bytes: int = 0,
+    ) -> None:
         """Evicts the blobs used longest ago until everything wanted fits.
 
-        Neither what is wanted nor what is protected is evicted.
+        Neither what is wanted nor what is protected is evicted, and nothing at all where that would not
+        be enough; then what has come of the wanted goes, as the rest never will.
+
+        Args:
+            wanted: what the cache must hold.
+            protected: hashes of blobs that are in use.
+            free_bytes: free space of the disk; None: it is not looked at.
+            reserve_bytes: how much of that must stay free.
 
         Raises:
             DeviceError: it cannot fit, even in a cache that holds nothing else.
         """
         keep = {reference.sha256 for reference in wanted} | set(protected)
-        missing = {ref.sha256: ref.size_bytes for ref in wanted if not self.has(ref)}
         entries = sorted(self._entries(), key=lambda entry: entry[1])
-        total = sum(size for _, _, size in entries) + sum(missing.values())
+        cached_bytes = sum(size for _, _, size in entries)
+        missing_bytes = sum(
+            max(size - self._part_bytes(sha256), 0)
+            for sha256, size in {ref.sha256: ref.size_bytes for ref in wanted if not self.has(ref)}.items()
+        )
+        limit_bytes = self.limit_bytes
+        if free_bytes is not None:
+            limit_bytes = min(limit_bytes, cached_bytes + free_bytes - reserve_bytes)
+        total_bytes = cached_bytes + missing_bytes
+        evicted = []
         for path, _, size in entries:
-            if total <= self.limit_bytes:
+            if total_bytes <= limit_bytes:
                 break
-            if path.name.removeprefix(".").removesuffix(".part") in keep:
-                continue
+            if path.name.removeprefix(".").removesuffix(".part") not in keep:
+                evicted.append(path)
+                total_bytes -= size
+        if total_bytes > limit_bytes:
+            for reference in wanted:
+                self.part(reference.sha256).unlink(missing_ok=True)
+            raise self._too_much(total_bytes, missing_bytes, free_bytes, reserve_bytes)
+        for path in evicted:
             path.unlink(missing_ok=True)
-            total -= size
-        if total > self.limit_bytes:
-            raise DeviceError(
-                f"the trial's files need {total} bytes of cache, {self.limit_bytes} are allowed",
+
+    def part(self, sha256: str) -> Path:
+        """Returns where an unfinished blob lies or would lie."""
+        target = self.path(sha256)
+        return target.with_name(f".{target.name}.part")
+
+    def _part_bytes(self, sha256: str) -> int:
+        try:
+            return self.part(sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _too_much(
+        self, total_bytes: int, missing_bytes: int, free_bytes: int | None, reserve_bytes: int
+    ) -> DeviceError:
+        if total_bytes > self.limit_bytes or free_bytes is None:
+            return DeviceError(
+                f"the trial's files need {total_bytes} bytes of cache, {self.limit_bytes} are allowed",
                 hint='set "cache_bytes" in agent.json of the agent\'s home',
             )
+        return DeviceError(
+            f"the trial's files need {missing_bytes} bytes more, {free_bytes} are free on the disk of "
+            f"{self.root}, of which {reserve_bytes} stay free, and the rest of the cache is not enough",
+            hint=f"df -h {self.root}",
+        )
 
     def _entries(self) -> list[tuple[Path, float, int]]:
         found = []
@@ -115,7 +164,7 @@ async def fetch(cache: BlobCache, reference: FileRef, source: ChunkSource) -> Pa
     if cache.has(reference):
         cache.touch(reference.sha256)
         return target
-    partial = target.with_name(f".{target.name}.part")
+    partial = cache.part(reference.sha256)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         resumed = partial.exists() and partial.stat().st_size > 0
@@ -129,6 +178,9 @@ async def fetch(cache: BlobCache, reference: FileRef, source: ChunkSource) -> Pa
         partial.rename(target)
         sync(target.parent)
     except OSError as error:
+        if error.errno in _FULL:
+            # It would keep the disk full, so that not even the failure could be written down.
+            partial.unlink(missing_ok=True)
         raise StorageError(
             f"cannot store blob {reference.sha256[:12]}: {error}", hint=f"df -h {cache.root}"
         ) from error

@@ -389,6 +389,51 @@ async def test_too_little_disk_means_no_work(rig: Rig) -> None:
     assert "free on the disk" in rig.controller.syncs[0].no_work_reason
 
 
+class SmallDisk:
+    """A disk of which the cache and others take their part; nobody can make a real one without being root."""
+
+    def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
+        self._blobs = rig.home / "cache" / "blobs"
+        self._size_bytes = size_bytes
+        self.others_bytes = 0
+        monkeypatch.setattr("edgerig_agent.conductor.shutil.disk_usage", lambda _folder: self)
+
+    @property
+    def free(self) -> int:
+        cached = sum(path.stat().st_size for path in self._blobs.glob("??/*"))
+        return self._size_bytes - self.others_bytes - cached
+
+
+async def test_the_cache_makes_room_before_work_is_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = SmallDisk(rig, monkeypatch, 3_000_000)
+    rig.start(settings=Settings(spool_bytes=1_000_000))
+    rig.controller.offer(rig.controller.lease("a-1", weights=b"v" * 1_200_000))
+    await rig.delivered("a-1")
+    disk.others_bytes = 1_000_000
+    rig.controller.offer(rig.controller.lease("a-2", seed=2, weights=b"w" * 900_000))
+    await rig.delivered("a-2")
+    assert rig.controller.results["a-2"].status == STATUS_OK
+    assert {sync.no_work_reason for sync in rig.controller.syncs} == {""}
+
+
+async def test_files_that_the_disk_cannot_hold_are_refused_with_the_numbers(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SmallDisk(rig, monkeypatch, 2_000_000)
+    lease = rig.controller.lease("a-1", weights=b"v" * 1_200_000)
+    blob = rig.home / "cache" / "blobs" / lease.trial.model.files[1].sha256[:2]
+    part = blob / f".{lease.trial.model.files[1].sha256}.part"
+    blob.mkdir(parents=True)
+    part.write_bytes(b"v" * 100_000)
+    rig.start(settings=Settings(spool_bytes=1_000_000))
+    rig.controller.offer(lease)
+    await rig.delivered("a-1")
+    result = rig.controller.results["a-1"]
+    assert result.failure_class == FAILURE_CLASS_PRECONDITION
+    assert "1900000 are free" in result.failure_message
+    assert not part.exists()
+
+
 def test_a_second_daemon_is_refused_with_the_pid_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

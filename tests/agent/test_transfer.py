@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -33,10 +34,11 @@ class Source:
         self.size_bytes = len(content) if size_bytes is None else size_bytes
         self.offsets: list[int] = []
         self.fails_at: int | None = None
+        self.error: OSError = ConnectionError("the line is cut")
 
     async def get_chunk(self, request: GetChunkRequest) -> GetChunkResponse:
         if request.offset_bytes == self.fails_at:
-            raise ConnectionError("the line is cut")
+            raise self.error
         self.offsets.append(request.offset_bytes)
         piece = self.content[request.offset_bytes : request.offset_bytes + 1000]
         return GetChunkResponse(data=piece, size_bytes=self.size_bytes)
@@ -148,6 +150,39 @@ def test_what_is_wanted_or_protected_is_not_evicted(cache: BlobCache) -> None:
         protected=[reference(b"b" * 30_000).sha256],
     )
     assert (wanted.exists(), protected.exists(), free.exists()) == (True, True, False)
+
+
+def test_the_reserve_of_the_disk_bounds_the_cache_too(cache: BlobCache) -> None:
+    oldest = keep(cache, b"a" * 40_000, 1.0)
+    newer = keep(cache, b"b" * 40_000, 2.0)
+    cache.make_room([reference(b"c" * 10_000)], free_bytes=30_000, reserve_bytes=25_000)
+    assert (oldest.exists(), newer.exists()) == (False, True)
+
+
+def test_nothing_goes_where_that_would_not_be_enough(cache: BlobCache) -> None:
+    kept = keep(cache, b"a" * 40_000, 1.0)
+    with pytest.raises(DeviceError, match="need 60000 bytes more, 30000 are free"):
+        cache.make_room(
+            [FileRef(sha256="0" * 64, size_bytes=60_000)], free_bytes=30_000, reserve_bytes=25_000
+        )
+    assert kept.exists()
+
+
+def test_what_has_come_already_takes_no_room_again(cache: BlobCache) -> None:
+    kept = keep(cache, b"a" * 40_000, 1.0)
+    part = cache.part("0" * 64)
+    part.parent.mkdir()
+    part.write_bytes(b"x" * 50_000)
+    cache.make_room([FileRef(sha256="0" * 64, size_bytes=60_000)])
+    assert (kept.exists(), part.exists()) == (True, True)
+
+
+async def test_a_disk_that_fills_up_keeps_no_unfinished_blob(cache: BlobCache) -> None:
+    full = Source(CONTENT)
+    full.fails_at, full.error = 5000, OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(StorageError, match="No space left"):
+        await fetch(cache, reference(CONTENT), full)
+    assert not cache.part(reference(CONTENT).sha256).exists()
 
 
 def test_what_can_never_fit_is_said_with_the_setting(cache: BlobCache) -> None:
