@@ -41,9 +41,9 @@ async def wait_for_local_facts(frame: Frame, wait_s: float = INVENTORY_WAIT_S) -
     async def reported() -> None:
         while True:
             seen = frame.changes.version(INVENTORY)
-            rows = await frame.store.ask(lambda store: store.devices())
+            rows = await frame.store.ask(lambda store: store.devices(facts=False))
             local = [row for row in rows if row.device_id == LOCAL_DEVICE]
-            if not local or local[0].facts is not None:
+            if not local or local[0].facts_unix_s is not None:
                 return
             await frame.changes.wait(INVENTORY, seen)
 

@@ -126,7 +126,9 @@ class GoldenKeeper:
         if any(item.device_id == LOCAL_DEVICE for item in load.running):
             # Its end pokes.
             return None
-        last, open_devices = await frame.store.ask(lambda store: store.fleet.golden_times())
+        last, open_devices = await frame.store.ask(
+            lambda store: store.fleet.golden_times(since_unix_s=now_unix_s - every_s)
+        )
         next_times: list[float] = []
         for device_id in sorted(frame.hub.connected() - open_devices):
             due = max(last.get(device_id, 0.0) + every_s, self._failed.get(device_id, 0.0))

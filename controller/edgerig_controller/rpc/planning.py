@@ -22,8 +22,9 @@ async def plan_for_fleet(frame: Frame, yaml: str, *, origin: str, folder: str) -
     base = Path(folder)
     if not base.is_absolute():
         raise UsageError(f"The study's folder {folder[:200]!r} is not an absolute path.")
-    rows = await frame.store.ask(lambda store: store.devices())
-    durations = await frame.store.ask(lambda store: store.trial_durations())
+    # The facts of a whole fleet take their time: no device waits for them.
+    rows = await frame.store.look(lambda store: store.devices())
+    durations = await frame.store.look(lambda store: store.trial_durations())
     connected = frame.hub.connected()
     guess = choose(rows, connected, None)
     if guess is None:

@@ -51,6 +51,8 @@ class FleetStore:
         self._look = look
         # For records that are only added to; any controller may.
         self._append = append
+        # No result up to this one waits to be judged.
+        self._judged_result_id = 0
 
     # Certificates of devices
 
@@ -187,9 +189,11 @@ class FleetStore:
                 session, device_id, rebaseline=rebaseline, by=by, now_unix_s=now_unix_s
             )
 
-    def golden_times(self) -> tuple[dict[str, float], set[str]]:
-        """Returns when each device had its last golden study, and which have one open."""
-        return self._read(lambda session: (golden.last_golden(session), golden.open_golden(session)))
+    def golden_times(self, *, since_unix_s: float = 0.0) -> tuple[dict[str, float], set[str]]:
+        """Returns when each device had its last golden study after then, and which have one open."""
+        return self._read(
+            lambda session: (golden.last_golden(session, since_unix_s), golden.open_golden(session))
+        )
 
     def health_points(self, device_id: str) -> list[golden.Point]:
         """Lists the points of a device's control charts, the newest first."""
@@ -197,11 +201,21 @@ class FleetStore:
 
     def judge_golden(self, *, now_unix_s: float) -> list[golden.Judged]:
         """Judges golden results that were not judged yet."""
-        # Asked after every commit: without golden studies no write is begun.
-        if not self._read(golden.any_golden):
-            return []
-        with self._write() as session:
-            return golden.judge_new(session, now_unix_s=now_unix_s)
+        # Asked after every commit: only what is new is looked at, and for nothing no write is begun.
+        after = self._judged_result_id
+        newest, waiting = self._read(
+            lambda session: golden.waiting(session, after_result_id=after, now_unix_s=now_unix_s)
+        )
+        judged: list[golden.Judged] = []
+        if waiting:
+            with self._write() as session:
+                judged = golden.judge(session, waiting, now_unix_s=now_unix_s)
+        self._judged_result_id = newest
+        return judged
+
+    def recount(self) -> None:
+        """Says that results were removed: their numbers may be given again."""
+        self._judged_result_id = 0
 
     def overview(self, *, now_unix_s: float) -> overviews.Overview:
         """Reads everything that a list of devices shows, but for who is connected."""

@@ -7,9 +7,10 @@ Works inside the caller's transaction; how a figure is judged is
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import Select, exists, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,7 @@ from edgerig_controller.fleet import health
 from edgerig_controller.fleet.administration import GOLDEN
 from edgerig_controller.store import tables
 from edgerig_controller.store.administration import set_health
+from edgerig_controller.store.chunks import chunks
 
 # Energy and latency: what a change of cooling, power mode, clocks or memory moves first.
 FIGURES = frozenset({"energy_j", "power_mean_w", "ttft_s", "tpot_s", "step_s"})
@@ -26,6 +28,7 @@ _STATISTICS = ("p50", "sum", "mean")
 _JUDGED_WITHIN_S = 30 * 86400.0
 # Thirteen years of daily trials; reading stays bounded.
 _SERIES_MAX = 5000
+_CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,12 @@ def points(session: Session, device_id: str, limit: int = 200) -> list[Point]:
     ]
 
 
-def last_golden(session: Session) -> dict[str, float]:
-    """Returns when a golden study of each device was last submitted, by device id."""
+def last_golden(session: Session, since_unix_s: float) -> dict[str, float]:
+    """Returns when a golden study of each device was last submitted after then, by device id."""
     # PostgreSQL does not group by JSON: the newest comes last and stays.
     rows = session.execute(
         select(tables.Study.device_names, tables.Study.created_unix_s)
-        .where(tables.Study.purpose == GOLDEN)
+        .where(tables.Study.purpose == GOLDEN, tables.Study.created_unix_s > since_unix_s)
         .order_by(tables.Study.created_unix_s)
     )
     return {names[0]: created for names, created in rows if names}
@@ -87,31 +90,44 @@ def open_golden(session: Session) -> set[str]:
     return {names[0] for names in rows if names}
 
 
-def any_golden(session: Session) -> bool:
-    """Tells whether there has ever been a golden study."""
-    query = select(tables.Study.study_id).where(tables.Study.purpose == GOLDEN).limit(1)
-    return session.execute(query).first() is not None
+def waiting(session: Session, *, after_result_id: int, now_unix_s: float) -> tuple[int, list[int]]:
+    """Finds the golden results that were not judged yet, the oldest first, and the newest result of all.
 
-
-def judge_new(session: Session, *, now_unix_s: float) -> list[Judged]:
-    """Judges the golden results that were committed since the last time, the oldest first."""
-    since = now_unix_s - _JUDGED_WITHIN_S
-    judged = select(tables.Event.attempt_id).where(
-        tables.Event.kind == GOLDEN, tables.Event.at_unix_s > since
-    )
-    waiting = session.scalars(
-        select(tables.Result)
+    Results up to `after_result_id` are known to wait no longer; 0: nothing is known.
+    """
+    newest = session.scalar(select(func.max(tables.Result.result_id))) or 0
+    query = (
+        select(tables.Result.result_id)
         .join(tables.Trial, tables.Trial.trial_id == tables.Result.trial_id)
         .join(tables.Study, tables.Study.study_id == tables.Trial.study_id)
         .where(
             tables.Study.purpose == GOLDEN,
-            tables.Study.created_unix_s > since,
+            tables.Study.created_unix_s > now_unix_s - _JUDGED_WITHIN_S,
             tables.Result.canonical,
-            tables.Result.attempt_id.not_in(judged),
+            ~exists().where(
+                tables.Event.attempt_id == tables.Result.attempt_id, text(f"event.{tables.GOLDEN_WORDS}")
+            ),
         )
         .order_by(tables.Result.result_id)
-    ).all()
-    return [_judge_apart(session, row, now_unix_s) for row in waiting]
+    )
+    if after_result_id == 0:
+        return newest, list(session.scalars(query))
+    # Few, and named one by one: a database that begins with the golden studies reads all their results.
+    new = session.scalars(select(tables.Result.result_id).where(tables.Result.result_id > after_result_id))
+    found = [item for piece in chunks(new, _CHUNK) for item in _among(session, query, piece)]
+    return newest, found
+
+
+def _among(session: Session, query: Select[int], result_ids: list[int]) -> list[int]:
+    return list(session.scalars(query.where(tables.Result.result_id.in_(result_ids))))
+
+
+def judge(session: Session, result_ids: Sequence[int], *, now_unix_s: float) -> list[Judged]:
+    """Judges golden results, in this order."""
+    return [
+        _judge_apart(session, session.get_one(tables.Result, result_id), now_unix_s)
+        for result_id in result_ids
+    ]
 
 
 def _judge_apart(session: Session, result: tables.Result, now_unix_s: float) -> Judged:

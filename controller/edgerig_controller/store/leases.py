@@ -17,7 +17,7 @@ from edgerig.v1.trial_pb2 import Trial
 from edgerig_controller.fleet import leases
 from edgerig_controller.fleet.leases import OPEN, Answer, HeldState, Lease, Policy, Retry, Verdict
 from edgerig_controller.store import tables
-from edgerig_controller.store.dispatch import next_trial
+from edgerig_controller.store.dispatch import DeviceTime, next_trial
 from edgerig_controller.store.events import record_event
 from edgerig_controller.store.progress import release_trial, settle, written_result
 from edgerig_controller.store.rows import AttemptState
@@ -94,6 +94,7 @@ def sync(
     now_unix_s: float,
     policy: Policy,
     new_id: Callable[[], str],
+    device_time: DeviceTime,
 ) -> Synced:
     """Reconciles what a device holds with what is open here, then offers a trial if it is free.
 
@@ -113,7 +114,7 @@ def sync(
     offer = None
     if wants_work and not busy:
         still_open = [row for row in open_rows if row.state in OPEN]
-        offer = next_offer(session, device_id, still_open, now_unix_s, policy, new_id)
+        offer = next_offer(session, device_id, still_open, now_unix_s, policy, new_id, device_time)
     return Synced(tuple(orders), offer, frozenset(touched), freed)
 
 
@@ -183,6 +184,7 @@ def next_offer(
     now_unix_s: float,
     policy: Policy,
     new_id: Callable[[], str],
+    device_time: DeviceTime,
 ) -> Offer | None:
     """Leases the next trial to a device that has none, or repeats an offer that it did not answer."""
     if open_rows:
@@ -192,7 +194,7 @@ def next_offer(
         lease = leases.offer_again(load(row), now_unix_s, policy)
         _store(row, lease)
         return Offer(lease, document(session.get_one(tables.Trial, row.trial_id)))
-    trial = next_trial(session, device_id, now_unix_s)
+    trial = next_trial(session, device_id, now_unix_s, device_time)
     if trial is None:
         return None
     trial.epoch += 1

@@ -29,6 +29,7 @@ from edgerig_controller.store import garbage, leases, reads, results, stopping, 
 from edgerig_controller.store import studies as study_store
 from edgerig_controller.store.batches import BatchStore
 from edgerig_controller.store.controllers import ControllerStore, check_epoch
+from edgerig_controller.store.dispatch import DeviceTime
 from edgerig_controller.store.engine import open_engine, open_readonly_engine, shown
 from edgerig_controller.store.fleet import FleetStore
 from edgerig_controller.store.rows import (
@@ -78,6 +79,7 @@ class Repository:
         self.controllers = ControllerStore(self._write, self._transaction, self._read)
         self.batches = BatchStore(self._write, self._read)
         self._new_id = new_id
+        self._device_time = DeviceTime()
 
     @classmethod
     def open(cls, home: Home, *, policy: Policy | None = None, database: URL | None = None) -> Repository:
@@ -231,6 +233,7 @@ class Repository:
             study_store.delete_study(session, study_id, now_unix_s=now_unix_s)
             session.flush()
             garbage.delete_attempts(session, garbage.orphans(session).attempt_ids)
+        self.fleet.recount()
 
     def orphans(self) -> garbage.Orphans:
         """Finds attempts that nothing refers to."""
@@ -240,6 +243,7 @@ class Repository:
         """Removes attempts with all that they brought."""
         with self._write() as session:
             garbage.delete_attempts(session, attempt_ids)
+        self.fleet.recount()
 
     def referenced_blobs(self) -> set[str]:
         """Returns every blob that something refers to."""
@@ -260,6 +264,7 @@ class Repository:
                 now_unix_s=now_unix_s,
                 policy=self._policy,
                 new_id=self._new_id,
+                device_time=self._device_time,
             )
 
     def accept_lease(self, device_id: str, attempt_id: str, epoch: int, *, now_unix_s: float) -> leases.Order:

@@ -6,7 +6,7 @@ most one open lease per device. States and classes are the short words of
 """
 
 from edgerig_controller.store.tables.attempts import Artifact, Attempt, Measurement, Result, Score
-from edgerig_controller.store.tables.base import HEAD_REVISION, OPEN_WORDS, Base
+from edgerig_controller.store.tables.base import GOLDEN_WORDS, HEAD_REVISION, OPEN_WORDS, Base
 from edgerig_controller.store.tables.controllers import Controller, Leadership
 from edgerig_controller.store.tables.devices import (
     Certificate,
@@ -21,6 +21,7 @@ from edgerig_controller.store.tables.people import Audit, Event, Person, PersonC
 from edgerig_controller.store.tables.studies import Cell, Study, StudyBlob, Trial
 
 __all__ = [
+    "GOLDEN_WORDS",
     "HEAD_REVISION",
     "OPEN_WORDS",
     "Artifact",

@@ -48,6 +48,7 @@ class Attempt(Base):
             postgresql_where=text(OPEN_WORDS),
         ),
         Index("ix_attempt_state_deadline_unix_s", "state", "deadline_unix_s"),
+        Index("ix_attempt_ended_unix_s", "ended_unix_s"),
     )
 
 

@@ -8,11 +8,13 @@ from sqlalchemy import JSON, Double, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase
 
 # The newest revision under migrations/versions; a test keeps the two equal.
-HEAD_REVISION = "2026_11_21_units"
+HEAD_REVISION = "2026_11_22_lookups"
 
 # States in which a device counts as taken. Partial indexes serve only queries
 # that say this in the same words, so queries of open attempts use it, too.
 OPEN_WORDS = "state IN ('offered', 'accepted', 'running', 'unknown')"
+# The events that say that a golden result was judged; also the words of a partial index.
+GOLDEN_WORDS = "kind = 'golden'"
 
 
 class Base(DeclarativeBase):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from edgerig_controller.store.tables.base import Base
+from edgerig_controller.store.tables.base import GOLDEN_WORDS, Base
 
 
 class Person(Base):
@@ -73,3 +73,12 @@ class Event(Base):
     attempt_id: Mapped[str]
     device_id: Mapped[str]
     detail: Mapped[str]
+
+    __table_args__ = (
+        Index(
+            "ix_event_golden_attempt_id",
+            "attempt_id",
+            sqlite_where=text(GOLDEN_WORDS),
+            postgresql_where=text(GOLDEN_WORDS),
+        ),
+    )

@@ -38,6 +38,8 @@ class Study(Base):
     # On how many devices of one type the whole of it runs.
     units: Mapped[int] = mapped_column(default=1, server_default="1")
 
+    __table_args__ = (Index("ix_study_purpose_created_unix_s", "purpose", "created_unix_s"),)
+
 
 class StudyBlob(Base):
     """A model or data file that trials of a study need."""
