@@ -153,6 +153,10 @@ def apply_inventory(
     changed = {change.device_id for change in found if change.kind in ("added", "changed")}
     for device_id in sorted(changed):
         _write_intent(session, after[device_id], by, now_unix_s)
+    for device_id in after.keys() - changed:
+        # A new token may have come with others meanwhile.
+        if (known := session.get(tables.Device, device_id)) is not None:
+            known.labels = list(after[device_id].labels)
     if prune:
         gone = [device_id for device_id in before if device_id not in after]
         session.execute(delete(tables.DeviceIntent).where(tables.DeviceIntent.device_id.in_(gone)))

@@ -43,7 +43,7 @@ def add_device(
     now_unix_s: float,
     replace: bool = False,
 ) -> None:
-    """Makes a device known, or changes its labels, and replaces its unused tokens by this one.
+    """Makes a device known, or changes its labels if any are given, and replaces its unused tokens.
 
     Raises:
         UsageError: the device is enrolled and its certificate is not to be replaced.
@@ -64,7 +64,8 @@ def add_device(
             environment_digest="",
         )
         session.add(device)
-    else:
+    elif labels:
+        # With none a new token is wanted, and the device is still what the inventory says of it.
         device.labels = list(labels)
     session.flush()
     session.execute(
@@ -81,7 +82,7 @@ def add_device(
             replace=replace,
         )
     )
-    record_event(session, now_unix_s, "device_added", device_id=device_id, detail=", ".join(labels))
+    record_event(session, now_unix_s, "device_added", device_id=device_id, detail=", ".join(device.labels))
 
 
 def stored_tokens(session: Session, sha256: str = "") -> list[StoredToken]:

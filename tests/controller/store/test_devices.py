@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgerig.v1.fleet_service_pb2 import DeclaredDevice
 from edgerig_controller.store.repository import Repository
 from tests.controller.store.building import T0, add_device, create, study, take
 
@@ -70,3 +71,28 @@ def test_a_token_is_found_by_its_hash_alone(repository: Repository) -> None:
         repository.add_device(name, [], token_sha256=f"t-{name}", expires_unix_s=T0, now_unix_s=T0)
     assert [item.subject for item in repository.stored_tokens("t-orin")] == ["orin"]
     assert repository.stored_tokens("t-unknown") == []
+
+
+def declare(repository: Repository, device_id: str, *labels: str) -> None:
+    device = DeclaredDevice(device_id=device_id, labels=labels)
+    repository.fleet.apply_inventory([device], prune=False, dry_run=False, by="", now_unix_s=T0)
+
+
+def labels_of(repository: Repository, device_id: str) -> tuple[str, ...]:
+    return next(row.labels for row in repository.devices() if row.device_id == device_id)
+
+
+def test_a_new_token_without_labels_keeps_those_that_are_declared(repository: Repository) -> None:
+    declare(repository, "local", "lab", "orin")
+    repository.add_device("local", [], token_sha256="n", expires_unix_s=T0 + 10, now_unix_s=T0, replace=True)
+    assert labels_of(repository, "local") == ("lab", "orin")
+
+
+def test_an_inventory_that_says_the_same_restores_the_labels(repository: Repository) -> None:
+    declare(repository, "local", "lab")
+    repository.add_device(
+        "local", ["desk"], token_sha256="n", expires_unix_s=T0 + 10, now_unix_s=T0, replace=True
+    )
+    assert labels_of(repository, "local") == ("desk",)
+    declare(repository, "local", "lab")
+    assert labels_of(repository, "local") == ("lab",)
