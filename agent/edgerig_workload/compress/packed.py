@@ -13,11 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils._pytree import tree_map_only
 
 from edgerig_workload.compress.grid import Grid, fit
 from edgerig_workload.compress.packing import pack, unpack
 
 KERNEL = "dequantised"
+# What a tensor's properties tell without its numbers.
+_KNOWN_WITHOUT = ("dtype", "shape", "device", "ndim", "requires_grad")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,48 @@ class PackedWeight(nn.Module):
         return dense if self.place is None else dense[:, self.place]
 
 
+class _Spelled(torch.Tensor):
+    """A packed matrix as a tensor whose numbers are made at the first use of them.
+
+    Asking for its type or shape costs nothing: T5 asks for the type of a layer's weight three
+    times before each product. Results of operations are plain tensors.
+    """
+
+    source: PackedWeight
+    made: torch.Tensor | None
+
+    @staticmethod
+    def __new__(cls, source: PackedWeight) -> _Spelled:
+        made: _Spelled = torch.Tensor._make_wrapper_subclass(
+            cls, (len(source.packed), source.columns), dtype=source.dtype, device=source.packed.device
+        )
+        made.source, made.made = source, None
+        return made
+
+    def numbers(self) -> torch.Tensor:
+        if self.made is None:
+            self.made = self.source.dense()
+        return self.made
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        # A property of tensors is asked for through the getter of its descriptor.
+        if getattr(getattr(func, "__self__", None), "__name__", "") in _KNOWN_WITHOUT:
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args)
+        return cls.__torch_dispatch__(func, types, args, kwargs)
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        args, kwargs = tree_map_only(_Spelled, _Spelled.numbers, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+
 class _Product(torch.autograd.Function):
     """x W^T with W made when it is needed. Derivatives by x only, in both modes."""
 
@@ -127,8 +172,8 @@ class PackedLinear(nn.Linear):
 
     @property
     def weight(self) -> torch.Tensor:
-        """The dense weight, made anew at every access; writing into it changes nothing."""
-        return self.packed_weight.dense()
+        """The dense weight, made anew where its numbers are used; writing into it changes nothing."""
+        return _Spelled(self.packed_weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x W^T + b for x of shape (..., in_features)."""

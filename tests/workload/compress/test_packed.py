@@ -8,6 +8,8 @@ pytest.importorskip("torch")
 
 import torch
 from torch.nn import functional
+from transformers import T5Config, T5ForConditionalGeneration
+from transformers.models.t5.modeling_t5 import T5DenseActDense, T5DenseGatedActDense
 
 from edgerig_workload.compress.packed import Codes, Format, PackedLinear, PackedWeight, linear, nearest
 
@@ -82,3 +84,65 @@ def test_memory_is_bits_and_scales_and_nothing_else() -> None:
 
     assert held == 9 * (64 * 3 // 8 + 4 * (4 + 1))
     assert [name for name, _ in packed.named_parameters()] == ["bias"]
+
+
+@pytest.fixture
+def spelled_out(monkeypatch: pytest.MonkeyPatch) -> list[PackedWeight]:
+    """The weights that were spelled out, in order."""
+    found: list[PackedWeight] = []
+    dense = PackedWeight.dense
+
+    def noted(self: PackedWeight, rows: torch.Tensor | None = None) -> torch.Tensor:
+        found.append(self)
+        return dense(self, rows)
+
+    monkeypatch.setattr(PackedWeight, "dense", noted)
+    return found
+
+
+def test_what_a_weight_is_costs_nothing_and_its_numbers_are_made_once(
+    spelled_out: list[PackedWeight],
+) -> None:
+    packed, layer = packed_and_source(Format(4, 16, True))
+
+    weight = packed.weight
+    told = (weight.dtype, weight.shape, weight.device, weight.ndim, weight.requires_grad)
+
+    assert isinstance(weight, torch.Tensor)
+    assert told == (layer.weight.dtype, layer.weight.shape, layer.weight.device, 2, False)
+    assert spelled_out == []
+    assert type(weight + 1) is type(weight.float()) is type(weight[0]) is torch.Tensor
+    assert torch.equal(torch.from_numpy(weight.numpy()), torch.tensor(weight.tolist()))
+    assert len(spelled_out) == 1
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_t5_spells_each_layer_out_once_a_pass(
+    gated: bool, dtype: torch.dtype, spelled_out: list[PackedWeight]
+) -> None:
+    torch.manual_seed(3)
+    config = T5Config(
+        vocab_size=40,
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu" if gated else "relu",
+        decoder_start_token_id=0,
+    )
+    model = T5ForConditionalGeneration(config).to(dtype).eval()
+    for block in model.modules():
+        if isinstance(block, (T5DenseActDense, T5DenseGatedActDense)):
+            # As in a checkpoint whose last layer of the block is kept in float32.
+            last = block.wo.float()
+            block.wo = linear(last, nearest(last.weight.detach(), Format(8, 0, True)), Format(8, 0, True))
+    ids = torch.arange(5)[None]
+
+    with torch.inference_mode():
+        logits = model(input_ids=ids, decoder_input_ids=ids).logits
+
+    assert bool(logits.isfinite().all())
+    # Two layers of the encoder and two of the decoder.
+    assert len(spelled_out) == len({id(weight) for weight in spelled_out}) == 4
