@@ -25,6 +25,8 @@ from edgerig_workload.compress import artefacts
 from edgerig_workload.faults import WorkerFault, memory_class, some
 from edgerig_workload.tasks.wording import Head
 
+# Where a model holds parameters that stand before its input.
+VIRTUAL_TOKENS = "virtual_tokens"
 # Used where neither configuration nor tokenizer says how long an input may be.
 CONTEXT_TOKENS = 2048
 # Tokenizers without a limit of their own say a number larger than this.
@@ -47,6 +49,20 @@ class Loaded:
     parameter_count: int
     weights_bytes: int
     hidden: int
+
+    @property
+    def pads(self) -> bool:
+        """Whether prompts of several lengths may go in one batch.
+
+        Padding stands between virtual tokens and a shorter prompt, and a sliding window counts it:
+        there the answer would depend on the batch.
+        """
+        if self.encoder_decoder or not hasattr(self.model, VIRTUAL_TOKENS):
+            return True
+        config = self.model.config.get_text_config()
+        kinds = getattr(config, "layer_types", None) or ()
+        windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+        return not (any(windows) or any("sliding" in kind or "chunked" in kind for kind in kinds))
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text with what the tokenizer puts around it."""

@@ -48,7 +48,25 @@ def generate(
     """Return the new token ids of each prompt, at most `most_tokens`, up to where `ends` says so.
 
     The token that ends a row is part of it. `cache` makes a key-value cache for rows and tokens.
+    Where the model may not be padded only prompts of one length go together.
     """
+    if loaded.pads:
+        return _together(loaded, prompts, most_tokens, ends, cache)
+    found: dict[int, list[int]] = {}
+    for length in dict.fromkeys(len(prompt) for prompt in prompts):
+        places = [place for place, prompt in enumerate(prompts) if len(prompt) == length]
+        rows = _together(loaded, [prompts[place] for place in places], most_tokens, ends, cache)
+        found |= zip(places, rows, strict=True)
+    return [found[place] for place in range(len(prompts))]
+
+
+def _together(
+    loaded: Loaded,
+    prompts: Sequence[Sequence[int]],
+    most_tokens: int,
+    ends: Callable[[Sequence[int]], bool],
+    cache: Callable[[int, int], Any] | None,
+) -> list[list[int]]:
     longest = max(len(prompt) for prompt in prompts)
     made = None if cache is None else cache(len(prompts), longest + most_tokens)
     steps = begin(loaded, prompts, made)

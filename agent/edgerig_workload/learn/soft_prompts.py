@@ -17,10 +17,7 @@ from edgerig_workload.faults import WorkerFault
 from edgerig_workload.learn.examples import IGNORED
 from edgerig_workload.learn.parameters import TrainableSet, learning
 from edgerig_workload.learn.trainables import task_type, writer
-from edgerig_workload.models import Loaded
-
-# Where the model holds the parameters, so that they have a name in it.
-MODULE = "virtual_tokens"
+from edgerig_workload.models import VIRTUAL_TOKENS, Loaded
 
 Inputs = dict[str, Any]
 
@@ -102,7 +99,7 @@ def prefix(loaded: Loaded, *, tokens: int, init: str) -> TrainableSet:
 
 
 def _installed(loaded: Loaded, adapted: Any, tokens: int) -> TrainableSet:
-    loaded.model.add_module(MODULE, adapted.prompt_encoder)
+    loaded.model.add_module(VIRTUAL_TOKENS, adapted.prompt_encoder)
     return TrainableSet(loaded.model, learning(loaded.model), writer(adapted), tokens)
 
 

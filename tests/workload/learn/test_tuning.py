@@ -213,6 +213,20 @@ def test_encoder_decoders_learn_and_answer(bench: Bench, t5_folder: Path, kind: 
     assert [len(row) for row in generate(loaded, PADDED, 4, lambda row: False)] == [4, 4]
 
 
+@pytest.mark.parametrize("folder", ["mistral_folder", "llama_folder"])
+@pytest.mark.parametrize(("kind", "parameters"), [("none", {}), *SOFT])
+def test_answers_do_not_depend_on_the_batch(
+    bench: Bench, request: pytest.FixtureRequest, kind: str, parameters: dict[str, Any], folder: str
+) -> None:
+    loaded = bench.learn(request.getfixturevalue(folder), kind, parameters)[1]
+    prompts = [list(range(40, 52)), [1, 50, 51], [1, 60, 61], [1, 70, 71, 72, 73]]
+
+    together = generate(loaded, prompts, 12, lambda row: False)
+
+    assert together == [generate(loaded, [prompt], 12, lambda row: False)[0] for prompt in prompts]
+    assert loaded.pads is (folder == "llama_folder" or kind == "none")
+
+
 @pytest.mark.parametrize(("kind", "parameters"), SOFT)
 def test_virtual_tokens_act_as_in_peft(
     bench: Bench, llama_folder: Path, batch: Batch, kind: str, parameters: dict[str, Any]
