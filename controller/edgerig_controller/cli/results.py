@@ -42,16 +42,24 @@ def export(context: Context, study: str, to: str, folder: Path | None) -> None:
     """Write attempts, measurements and scores of STUDY as tables, and the study itself as study.json."""
     from edgerig_controller import export as exports
     from edgerig_controller.evidence.load import stored
+    from edgerig_controller.store.traces import convert_study
 
     with open_store(context.home) as repository:
         data = stored(context.home, repository, find(repository, study))
+        traces, problems = convert_study(context.home, repository, data.study.study_id)
     wanted = next(known for known in exports.FORMATS if known == to)
     tables = exports.export(data, wanted, folder or Path(f"{data.study.name}-export"))
     for table in tables:
         context.out.text(f"{table.path}  {table.row_count} rows")
+    if traces:
+        context.out.text(f"{traces[0].parent}  {len(traces)} traces")
+    for problem in problems:
+        context.out.text(problem)
     context.out.document(
         {
             "study_id": data.study.study_id,
+            "traces": [str(path) for path in traces],
+            "problems": problems,
             "tables": [
                 {"table": table.table, "path": str(table.path), "row_count": table.row_count}
                 for table in tables

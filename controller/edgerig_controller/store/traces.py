@@ -8,6 +8,7 @@ Whatever was not converted in time is converted when it is exported.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,11 +21,12 @@ from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
 
-HEADER_BYTES = 4096
+# A header takes one page, or several for a board with dozens of channels; it is one line.
+_HEADER_MAX_BYTES = 64 * 4096
 # A field that could not be read: this, or this plus an errno.
 UNREAD = -(2**63)
 LAST_UNREAD = UNREAD + 4095
-_MAX_FIELDS = 256
+_MAX_FIELDS = 1024
 _BATCH_RECORDS = 65_536
 
 
@@ -77,18 +79,22 @@ class TraceKeeper:
         return problems
 
 
-def convert_study(home: Home, repository: Repository, study_id: str) -> list[Path]:
-    """Returns the Parquet files of a study's canonical attempts, converting those that lack.
+def convert_study(home: Home, repository: Repository, study_id: str) -> tuple[list[Path], list[str]]:
+    """Converts the traces of a study's canonical attempts that lack, for example since a restart.
 
-    Raises:
-        ProtocolError: a trace is not in the documented form.
-        StorageError: a file cannot be written.
+    Returns all Parquet files that there are now, and what went wrong with others.
     """
     blobs = BlobStore(home.blobs_dir)
     files: dict[str, list[tuple[str, str]]] = {}
     for attempt_id, path, sha256 in repository.trace_files(study_id):
         files.setdefault(attempt_id, []).append((path, sha256))
-    return [_convert_attempt(home, blobs, study_id, attempt_id, pairs) for attempt_id, pairs in files.items()]
+    paths, problems = [], []
+    for attempt_id, pairs in files.items():
+        try:
+            paths.append(_convert_attempt(home, blobs, study_id, attempt_id, pairs))
+        except (EdgerigError, OSError) as error:  # noqa: PERF203 - one damaged trace spoils no other
+            problems.append(f"trace of attempt {attempt_id}: {error}")
+    return paths, problems
 
 
 def is_trace(path: str) -> bool:
@@ -122,7 +128,8 @@ def write_parquet(traces: Sequence[TraceFile], target: Path) -> None:
         ]
     )
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = target.with_suffix(".tmp")
+    # A controller and an export may convert the same one at the same time.
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for trace in traces:
@@ -141,7 +148,7 @@ def read_header(file: BinaryIO, name: str) -> list[Channel]:
         ProtocolError: not the header of a trace.
     """
     try:
-        header = json.loads(file.read(HEADER_BYTES).rstrip(b"\0 \n"))
+        header = json.loads(file.readline(_HEADER_MAX_BYTES))
         channels = [
             Channel(
                 str(field["name"]),
@@ -153,7 +160,7 @@ def read_header(file: BinaryIO, name: str) -> list[Channel]:
             for field in header["fields"]
         ]
         record_bytes = int(header["record_bytes"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProtocolError(f"{name} does not begin with the header of a trace: {error!r}.") from error
     if len(channels) > _MAX_FIELDS or record_bytes != 8 * (1 + len(channels)):
         raise ProtocolError(f"{name}: {len(channels)} fields do not make records of {record_bytes} bytes.")
@@ -175,6 +182,8 @@ def _batches(name: str, file: BinaryIO) -> Iterator[_Columns]:
         # A sampler that was killed may have left half a record.
         whole = len(data) // (8 * width)
         records = np.frombuffer(data, dtype="<i8", count=whole * width).reshape(whole, width)
+        # And behind what it wrote the empty rest of a file whose space was taken in advance.
+        records = records[: 1 + np.flatnonzero(records[:, 0]).max(initial=-1)]
         for index, channel in enumerate(channels):
             yield _Columns(name, channel, records[:, 0], records[:, index + 1])
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from edgerig_controller.cli import summary
 from edgerig_controller.cli.reference import open_store
+from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.home import Home
 from edgerig_controller.report.build import build
 from edgerig_controller.report.data import StudyData
@@ -127,6 +129,22 @@ def test_export_writes_three_tables(edgerig: Edgerig, home: Home, tmp_path: Path
         ("scores", 48),
     ]
     assert all(Path(table["path"]).stat().st_size for table in document["tables"])
+
+
+def test_export_converts_traces_that_a_restart_left_behind(
+    edgerig: Edgerig, home: Home, tmp_path: Path
+) -> None:
+    finished(home, tmp_path)
+    header = {"fields": [], "record_bytes": 8}
+    sha256 = BlobStore(home.blobs_dir).put_bytes(json.dumps(header).encode() + b"\n")
+    with sqlite3.connect(home.store_path) as database:
+        database.execute(
+            "INSERT INTO artifact SELECT result_id, 'trace/board.trace', ?, 1 FROM result LIMIT 1", [sha256]
+        )
+    document = edgerig("export", "tiny", "--to", "csv", "--out", str(tmp_path / "out"), "--json").document
+    assert document["problems"] == []
+    (path,) = document["traces"]
+    assert Path(path).stat().st_size
 
 
 def test_studies_lists_what_is_stored(edgerig: Edgerig, home: Home, tmp_path: Path) -> None:

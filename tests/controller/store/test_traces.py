@@ -12,6 +12,7 @@ import pytest
 
 from edgerig.errors import ProtocolError
 from edgerig.v1.trial_pb2 import FileRef
+from edgerig_agent.measure.tracefile import TraceWriter
 from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.home import Home
 from edgerig_controller.store.repository import Repository
@@ -79,11 +80,42 @@ def test_half_a_record_at_the_end_is_left_out(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path / "t.parquet")) == 2
 
 
+def test_a_board_with_dozens_of_channels_has_a_header_of_several_pages(tmp_path: Path) -> None:
+    fields: list[dict[str, object]] = [{**FIELDS[0], "name": f"rail{index}"} for index in range(300)]
+    header: dict[str, object] = {"schema": 1, "name": "board", "interval_ns": 1}
+    writer = TraceWriter(str(tmp_path / "board.trace"), header, fields)
+    writer.append(10, list(range(300)))
+    writer.close()
+    write_parquet([TraceFile("board", tmp_path / "board.trace")], tmp_path / "t.parquet")
+    rows = rows_of(tmp_path / "t.parquet")
+    assert [(row["channel"], row["t_mono_ns"]) for row in rows] == [
+        (f"rail{index}", 10) for index in range(300)
+    ]
+    assert rows[250]["value"] == 0.25
+
+
+def test_the_empty_rest_of_a_killed_samplers_file_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(trace_bytes([(1, 1, 1), (2, 0, 0)]) + b"\0" * 24 * 100)
+    write_parquet([TraceFile("a", tmp_path / "a")], tmp_path / "t.parquet")
+    assert [row["t_mono_ns"] for row in rows_of(tmp_path / "t.parquet")] == [1, 2, 1, 2]
+
+
+def test_a_damaged_trace_keeps_no_other_from_an_export(repository: Repository, home: Home) -> None:
+    study_id = create(repository, study(cells=2, seeds=(1,)))
+    for data in (b"bad", trace_bytes([(1, 1, 1)])):
+        sha256 = BlobStore(home.blobs_dir).put_bytes(data)
+        file = FileRef(path="trace/board.trace", sha256=sha256, size_bytes=len(data))
+        repository.commit_result(submission_of(take(repository), files=[file]), now_unix_s=T0)
+    paths, problems = convert_study(home, repository, study_id)
+    assert (len(paths), len(problems)) == (1, 1)
+
+
 @pytest.mark.parametrize(
     "data",
     [
         b"",
         b"nonsense",
+        b"[" * 100_000 + b"\n",
         trace_bytes([], record_bytes=16),
         trace_bytes([], fields=[{"name": "x"}]),
         b"[]" + b" " * 4094,
@@ -124,6 +156,7 @@ def test_traces_that_lack_are_converted_for_an_export(repository: Repository, ho
     sha256 = BlobStore(home.blobs_dir).put_bytes(data)
     file = FileRef(path="trace/board.trace", sha256=sha256, size_bytes=len(data))
     repository.commit_result(submission_of(offer, files=[file]), now_unix_s=T0)
-    paths = convert_study(home, repository, study_id)
+    paths, problems = convert_study(home, repository, study_id)
+    assert problems == []
     assert paths == [home.trace_path(study_id, offer.lease.attempt_id)]
     assert len(rows_of(paths[0])) == 2
