@@ -12,8 +12,10 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
+from edgerig.errors import EdgerigError
 from edgerig_controller import home as homes
 from edgerig_controller.fleet import identity
 from edgerig_controller.fleet.golden import GoldenPlan
@@ -26,6 +28,7 @@ from edgerig_controller.rpc.listeners import Listeners, Ports, open_listeners
 _log = logging.getLogger(__name__)
 
 GRACE_S = 3.0
+_OPERATOR_LOOK_S = 86400.0
 _ANY = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _INSECURE_WARNING = (
     "INSECURE: control calls on 127.0.0.1:%d need no certificate. "
@@ -84,7 +87,7 @@ async def lead(
     listeners = await listen(frame, options, linger, stop)
     on_ready(publish(frame, options, listeners))
     try:
-        parts = [timer.run(), keeper.run(), *(part() for part in also)]
+        parts = [timer.run(), keeper.run(), keep_operator(frame), *(part() for part in also)]
         parts += [linger.run()] if options.embedded else []
         await _until_ended([asyncio.ensure_future(part) for part in parts], ended)
     finally:
@@ -139,6 +142,30 @@ async def listen(frame: Frame, options: Options, activity: Linger, stop: Callabl
         insecure_loopback=options.insecure_loopback,
         current_pair=current_pair,
     )
+
+
+async def keep_operator(frame: Frame, *, every_s: float = _OPERATOR_LOOK_S) -> None:
+    """Renews the certificate of this machine's operator in time, as long as the controller runs."""
+    while True:
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(_renew_operator, frame)
+
+
+def _renew_operator(frame: Frame) -> None:
+    folder = frame.home.ca_dir
+    try:
+        before = identity.stored_serial(folder / "operator.pem")
+        # Commands that run for days go on with what they have.
+        frame.earlier_operators.add(before)
+        now = datetime.fromtimestamp(frame.clock(), timezone.utc)
+        identity.ensure_operator(folder, frame.authority, "local", now)
+        if before == identity.stored_serial(folder / "operator.pem"):
+            frame.earlier_operators.discard(before)
+        else:
+            _log.info("the local operator has a new certificate")
+    except (EdgerigError, OSError) as error:
+        # The old one is good for another month.
+        _log.error("the certificate of the local operator was not renewed: %s", error)
 
 
 def publish(frame: Frame, options: Options, listeners: Listeners) -> Endpoint:

@@ -25,7 +25,16 @@ from edgerig_controller.data.blobs import BlobStore
 from edgerig_controller.fleet import identity
 from edgerig_controller.fleet.identity import Authority
 from edgerig_controller.home import Endpoint, Home
-from edgerig_controller.leading import GRACE_S, OnReady, Options, advertised, lead, listen, publish
+from edgerig_controller.leading import (
+    GRACE_S,
+    OnReady,
+    Options,
+    advertised,
+    keep_operator,
+    lead,
+    listen,
+    publish,
+)
 from edgerig_controller.rpc.frame import Frame, Standby
 from edgerig_controller.rpc.linger import Linger
 from edgerig_controller.rpc.listeners import Ports, bracketed
@@ -114,12 +123,13 @@ class _Turns:
         taking = asyncio.ensure_future(self._seat.take())
         looking = asyncio.ensure_future(self._look(frame))
         stopping = asyncio.ensure_future(self._stopping.wait())
+        keeping = asyncio.ensure_future(keep_operator(frame))
         try:
             await asyncio.wait({taking, stopping, looking}, return_when=asyncio.FIRST_COMPLETED)
             if looking.done():
                 looking.result()
         finally:
-            for task in (taking, looking, stopping):
+            for task in (taking, looking, stopping, keeping):
                 await end(task)
             await listeners.stop(0)
             await asyncio.to_thread(frame.store.close)

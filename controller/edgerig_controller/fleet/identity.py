@@ -276,6 +276,14 @@ def serial_text(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:x}"
 
 
+def stored_serial(path: Path) -> str:
+    """Returns the serial number of a certificate in a file; '' where there is none."""
+    try:
+        return serial_text(x509.load_pem_x509_certificate(path.read_bytes()))
+    except (OSError, ValueError):
+        return ""
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Writes a file that only its owner may read, durably and all at once."""
     durable.replace(path, data, mode=0o600)

@@ -57,6 +57,8 @@ class Frame:
     on_result: Callable[[], None] = lambda: None
     # Set where another controller leads: then people may read, and nobody else is served.
     standby: Standby | None = None
+    # Serials of the local operator's certificates that were renewed since this controller listens.
+    earlier_operators: set[str] = field(default_factory=set)
     # Where controllers listen for agents, the leader first; empty where there is one only.
     agent_addresses: tuple[str, ...] = ()
     # Whether nobody else can lead at this moment: shared files are removed only then.

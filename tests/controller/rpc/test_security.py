@@ -9,12 +9,14 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edgerig.deadlines import end
 from edgerig.v1 import agent_service_pb2 as agents
 from edgerig.v1 import control_service_pb2 as control
 from edgerig.v1 import enroll_service_pb2 as enrolling
 from edgerig.v1.agent_service_pb2_grpc import AgentServiceStub
 from edgerig.v1.control_service_pb2_grpc import ControlServiceStub
 from edgerig_controller.fleet import identity
+from edgerig_controller.leading import keep_operator
 from tests.controller.rpc.rig import PATIENCE_S, Rig, foreign_agent, signing_request, take
 from tests.controller.store.building import study
 
@@ -59,6 +61,20 @@ async def test_an_operator_is_not_an_agent(rig: Rig) -> None:
         code, details = await refused(stub.Sync(SYNC, timeout=PATIENCE_S))
     assert code is grpc.StatusCode.PERMISSION_DENIED
     assert "operator's certificate" in details
+
+
+async def test_a_long_running_controller_renews_its_own_operator(rig: Rig) -> None:
+    path = rig.home.ca_dir / "operator.pem"
+    before = path.read_bytes()
+    async with rig.control() as stub:
+        await stub.GetStatus(STATUS, timeout=PATIENCE_S)
+        rig.clock.now += (identity.OPERATOR_DAYS - 29) * 86400
+        keeping = asyncio.ensure_future(keep_operator(rig.frame, every_s=0.0))
+        while path.read_bytes() == before:
+            await asyncio.wait({keeping}, timeout=0.01)
+        await end(keeping)
+        # A command that runs on is not locked out by that.
+        await stub.GetStatus(STATUS, timeout=PATIENCE_S)
 
 
 async def test_an_agent_is_not_an_operator(rig: Rig) -> None:
