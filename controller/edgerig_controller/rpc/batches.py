@@ -106,10 +106,7 @@ class BatchService(BatchServiceServicer):
         )
         if peer.role != "agent":
             raise Denied(f"{peer.name} is no device.")
-        # It may have ended while its device was without a network. A revoked one counts for nothing.
-        fault = await frame.store.ask(
-            lambda store: store.fleet.certificate_fault(serial, peer.name, now_unix_s=0.0)
-        )
+        fault = await frame.store.ask(lambda store: store.fleet.signature_fault(serial, peer.name))
         if fault:
             raise Denied(fault)
         commit = documents.from_json(request.commit_json, wire.CommitResultRequest(), what="commit.json")

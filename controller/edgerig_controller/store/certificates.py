@@ -6,7 +6,7 @@ certificates are signed.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from edgerig.errors import NotFoundError
@@ -28,6 +28,7 @@ _FACTS = select(
     tables.Certificate.revoked_unix_s,
     tables.Certificate.revoked_reason,
     tables.Certificate.not_after_unix_s,
+    tables.Certificate.retired,
 ).where(tables.Certificate.serial == bindparam("serial"))
 
 
@@ -51,6 +52,20 @@ def certificate_fault(session: Session | Connection, serial: str, device_id: str
     return ""
 
 
+def signature_fault(session: Session | Connection, serial: str, device_id: str) -> str:
+    """Says why what was once signed with a certificate does not count; '' when it does.
+
+    A device without a network signs with what it has, which may have ended or been renewed by the time
+    that somebody carries it here. What a person has revoked counts for nothing.
+    """
+    row = session.execute(_FACTS, {"serial": serial}).first()
+    if row is None or row.device_id != device_id:
+        return f"The certificate of {device_id} is not known here."
+    if row.revoked_unix_s is not None and not row.retired:
+        return f"The certificate of {device_id} was revoked: {row.revoked_reason or 'it was replaced'}."
+    return ""
+
+
 def end_unix_s(session: Session, serial: str) -> float:
     """Returns when a certificate ends."""
     return session.get_one(tables.Certificate, serial).not_after_unix_s
@@ -70,7 +85,7 @@ def renew_certificate(
     One that was issued before and never used (its answer was lost) gives way,
     so that a device has two certificates at most.
     """
-    _revoke(session, device_id, now_unix_s, "it was renewed again", keep=old_serial)
+    _retire(session, device_id, now_unix_s, "it was renewed again", keep=old_serial)
     session.add(
         tables.Certificate(
             serial=serial,
@@ -88,7 +103,7 @@ def renew_certificate(
 def retire_older(session: Session, device_id: str, serial: str, now_unix_s: float) -> int:
     """Ends the certificates of a device that are older than the one it has just used."""
     row = session.get_one(tables.Certificate, serial)
-    return _revoke(
+    return _retire(
         session,
         device_id,
         now_unix_s,
@@ -101,6 +116,8 @@ def retire_older(session: Session, device_id: str, serial: str, now_unix_s: floa
 def revoke(session: Session, device_id: str, serial: str, reason: str, *, now_unix_s: float) -> list[str]:
     """Ends one certificate of a device, or all of them with '' for the serial, and its unused tokens.
 
+    Also one that another has replaced: what was signed with it no longer counts.
+
     Raises:
         NotFoundError: there is no such device, or it has no such certificate.
     """
@@ -108,15 +125,24 @@ def revoke(session: Session, device_id: str, serial: str, reason: str, *, now_un
         raise NotFoundError(f"There is no device {device_id}.", hint="edgerig devices")
     serials = live_serials(session, device_id, now_unix_s)
     if serial:
-        if serial not in serials:
-            raise NotFoundError(f"Device {device_id} has no live certificate {serial}.")
+        if signature_fault(session, serial, device_id):
+            raise NotFoundError(f"Device {device_id} has no certificate {serial} that is not revoked yet.")
         serials = [serial]
     session.execute(
         update(tables.Certificate)
         .where(tables.Certificate.serial.in_(serials))
-        .values(revoked_unix_s=now_unix_s, revoked_reason=reason)
+        .values(revoked_unix_s=now_unix_s, revoked_reason=reason, retired=False)
     )
     if not serial:
+        # What was signed with those that had ended before counts no more, either.
+        session.execute(
+            update(tables.Certificate)
+            .where(
+                tables.Certificate.device_id == device_id,
+                or_(tables.Certificate.revoked_unix_s.is_(None), tables.Certificate.retired),
+            )
+            .values(revoked_unix_s=now_unix_s, revoked_reason=reason, retired=False)
+        )
         session.execute(
             delete(tables.EnrollToken).where(
                 tables.EnrollToken.device_id == device_id, tables.EnrollToken.used_unix_s.is_(None)
@@ -129,7 +155,7 @@ def revoke(session: Session, device_id: str, serial: str, reason: str, *, now_un
     return serials
 
 
-def _revoke(
+def _retire(
     session: Session,
     device_id: str,
     now_unix_s: float,
@@ -145,6 +171,6 @@ def _revoke(
     )
     if issued_before_unix_s is not None:
         query = query.where(tables.Certificate.issued_unix_s <= issued_before_unix_s)
-    done = session.execute(query.values(revoked_unix_s=now_unix_s, revoked_reason=reason))
+    done = session.execute(query.values(revoked_unix_s=now_unix_s, revoked_reason=reason, retired=True))
     count: int = done.rowcount  # type: ignore[attr-defined]
     return count

@@ -130,7 +130,7 @@ def record_certificate(
     session.execute(
         update(tables.Certificate)
         .where(tables.Certificate.device_id == device_id, tables.Certificate.revoked_unix_s.is_(None))
-        .values(revoked_unix_s=now_unix_s, revoked_reason="the device was enrolled anew")
+        .values(revoked_unix_s=now_unix_s, revoked_reason="the device was enrolled anew", retired=True)
     )
     session.add(
         tables.Certificate(

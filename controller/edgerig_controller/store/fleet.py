@@ -66,6 +66,10 @@ class FleetStore:
             lambda connection: certificates.certificate_fault(connection, serial, device_id, now_unix_s)
         )
 
+    def signature_fault(self, serial: str, device_id: str) -> str:
+        """Says why what was signed with a device's certificate does not count; '' when it does."""
+        return self._look(lambda connection: certificates.signature_fault(connection, serial, device_id))
+
     def certificate_end_unix_s(self, serial: str) -> float:
         """Returns when a device's certificate ends."""
         return self._read(lambda session: certificates.end_unix_s(session, serial))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgerig.v1.fleet_service_pb2 import DeclaredDevice
+from edgerig_controller.fleet.identity import Issued
 from edgerig_controller.store.repository import Repository
 from tests.controller.store.building import T0, add_device, create, study, take
 
@@ -96,3 +97,30 @@ def test_an_inventory_that_says_the_same_restores_the_labels(repository: Reposit
     assert labels_of(repository, "local") == ("desk",)
     declare(repository, "local", "lab")
     assert labels_of(repository, "local") == ("lab",)
+
+
+def test_a_certificate_that_was_replaced_still_vouches_for_what_it_signed(repository: Repository) -> None:
+    fleet = repository.fleet
+    issued = Issued(certificate_pem=b"", serial="local-2", not_after_unix_s=T0 + 1e7)
+    fleet.renew_certificate("local", old_serial="local-1", issued=issued, now_unix_s=T0 + 1)
+    assert fleet.retire_older("local", "local-2", now_unix_s=T0 + 2) == 1
+    assert "revoked" in fault(repository, "local-1", "local")
+    assert fleet.signature_fault("local-1", "local") == ""
+    assert fleet.signature_fault("local-1", "orin") != ""
+    # Until a person says that the device is not to be trusted.
+    assert fleet.revoke_device("local", "", "stolen", now_unix_s=T0 + 3) == ["local-2"]
+    assert "stolen" in fleet.signature_fault("local-1", "local")
+    assert "stolen" in fleet.signature_fault("local-2", "local")
+
+
+def test_one_that_was_replaced_can_be_revoked_by_itself(repository: Repository) -> None:
+    fleet = repository.fleet
+    repository.add_device("local", [], token_sha256="n", expires_unix_s=T0 + 10, now_unix_s=T0, replace=True)
+    token = next(item for item in repository.stored_tokens() if item.sha256 == "n")
+    repository.record_certificate(
+        "local", token_id=token.token_id, serial="local-2", not_after_unix_s=T0 + 1e7, now_unix_s=T0 + 1
+    )
+    assert fleet.signature_fault("local-1", "local") == ""
+    assert fleet.revoke_device("local", "local-1", "its card was lost", now_unix_s=T0 + 3) == ["local-1"]
+    assert "its card was lost" in fleet.signature_fault("local-1", "local")
+    assert fault(repository, "local-2", "local") == ""

@@ -97,6 +97,22 @@ def test_work_goes_on_in_a_store_of_an_earlier_version(place: Place, revision: s
     repository.close()
 
 
+def test_certificates_that_were_replaced_are_told_from_revoked_ones(place: Place) -> None:
+    made_by(place, "2026_11_22_lookups")
+    engine = place.engine()
+    with engine.begin() as connection:
+        for serial, reason in (("r1", "a newer one is in use"), ("r2", "stolen")):
+            connection.execute(
+                text("INSERT INTO certificate VALUES (:serial, 'orin', 0, 1, 1, :reason)"),
+                {"serial": serial, "reason": reason},
+            )
+    engine.dispose()
+    repository = place.open()
+    assert repository.fleet.signature_fault("r1", "orin") == ""
+    assert "stolen" in repository.fleet.signature_fault("r2", "orin")
+    repository.close()
+
+
 def test_migrations_can_be_taken_back(place: Place) -> None:
     made_by(place, HEAD_REVISION)
     engine = open_engine(where(place))

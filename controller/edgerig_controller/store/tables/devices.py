@@ -42,6 +42,8 @@ class Certificate(Base):
     not_after_unix_s: Mapped[float]
     revoked_unix_s: Mapped[float | None]
     revoked_reason: Mapped[str] = mapped_column(default="", server_default="")
+    # It ended because another took its place, not because a person revoked it.
+    retired: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class DeviceIntent(Base):
