@@ -39,6 +39,8 @@ _NO_DEVICE_MEMORY_TEXTS = (
 _REFUSED_WITHOUT_NVML = ("nvml_success == r", "cudacachingallocator")
 # A limit on private memory stops thread stacks as well.
 _NO_THREAD_TEXTS = ("can't start new thread",)
+# What the interpreter says where something failed and left no exception.
+_LOST_TEXTS = ("without exception set", "without setting an exception")
 _NO_KERNEL_TEXTS = ("no kernel image is available", "no available kernel")
 
 _INSTALL = {
@@ -76,9 +78,15 @@ class Failure:
     traceback: str
 
 
-def classify(error: BaseException) -> Failure:
-    """Give an exception its failure class, with message and traceback of bounded length."""
+def classify(error: BaseException, *, limited: bool = False) -> Failure:
+    """Give an exception its failure class, with message and traceback of bounded length.
+
+    `limited` says that the process had a limit of memory: the interpreter may then have lost
+    the exception for a refusal and have said so instead.
+    """
     failure_class, message = _class_and_message(error)
+    if limited and isinstance(error, SystemError) and any(part in str(error) for part in _LOST_TEXTS):
+        failure_class = "oom_host"
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return Failure(failure_class, message[:MESSAGE_CHARS], trace[-TRACEBACK_CHARS:])
 

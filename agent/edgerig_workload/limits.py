@@ -21,7 +21,8 @@ def limit_memory(limit_bytes: int) -> str:
     return f"private memory limited to {soft} bytes"
 
 
-def lift() -> None:
-    """Take the limit away, so that a failure can still be told."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+def lift() -> bool:
+    """Take the limit away, so that a failure can still be told; say whether there was one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    return soft != hard

@@ -57,8 +57,8 @@ def run(
         # Nobody is left to hear of it.
         return 1
     except Exception as error:  # noqa: BLE001 - the process boundary: every failure is reported as one
-        limits.lift()
-        failure = faults.classify(error)
+        limited = limits.lift()
+        failure = faults.classify(error, limited=limited)
         if attempt is not None:
             attempt.report_facts()
         events.emit("failure", _failure_event(failure, marks.failed_phase))

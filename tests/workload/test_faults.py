@@ -72,6 +72,14 @@ def test_torch_cuda_error_is_oom_cuda() -> None:
     assert classify(torch.OutOfMemoryError("CUDA out of memory")).failure_class == "oom_cuda"
 
 
+@pytest.mark.parametrize(("limited", "expected"), [(True, "oom_host"), (False, "worker_error")])
+def test_an_exception_that_was_lost_under_a_limit_is_oom_host(limited: bool, expected: str) -> None:
+    lost = SystemError("error return without exception set")
+
+    assert classify(lost, limited=limited).failure_class == expected
+    assert classify(SystemError("bad argument"), limited=limited).failure_class == "worker_error"
+
+
 def test_missing_library_comes_with_the_command_that_installs_it() -> None:
     failure = classify(ModuleNotFoundError("No module named 'peft'", name="peft.utils"))
 
