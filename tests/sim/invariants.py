@@ -15,7 +15,14 @@ from tests.sim.nodes import AgentNode, ControllerNode
 _OPEN_LEASES = """
     SELECT attempt_id, state FROM attempt WHERE state IN ('offered', 'accepted', 'running', 'unknown')
 """
-_RESULTS_THAT_CAME = "SELECT 1 FROM result WHERE trial_id = ? AND kind = 'attempt' AND outcome != 'conflict'"
+# But for one after which the study wanted the trial run again: the next attempt may be lost.
+_RESULTS_THAT_CAME = """
+    SELECT 1 FROM result AS came
+    JOIN result AS lost ON lost.trial_id = came.trial_id AND lost.canonical
+    WHERE came.trial_id = ? AND came.kind = 'attempt' AND came.outcome != 'conflict'
+    AND NOT (came.result_id < lost.result_id
+        AND came.failure_class IN (SELECT value FROM study, json_each(study.retry_on)))
+"""
 
 
 @dataclass(frozen=True)
