@@ -21,7 +21,9 @@ _RESULTS_THAT_CAME = """
     JOIN result AS lost ON lost.trial_id = came.trial_id AND lost.canonical
     WHERE came.trial_id = ? AND came.kind = 'attempt' AND came.outcome != 'conflict'
     AND NOT (came.result_id < lost.result_id
-        AND came.failure_class IN (SELECT value FROM study, json_each(study.retry_on)))
+        AND came.failure_class IN (
+            SELECT value FROM trial JOIN study USING (study_id), json_each(study.retry_on)
+            WHERE trial.trial_id = came.trial_id))
 """
 
 
