@@ -33,7 +33,9 @@ def test_what_was_written_is_a_staircase(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_case_measures_close_to_the_truth(case: Case) -> None:
-    assert simulate(case, 10, 5, seed=3, jitter=True).rms_percent < 1.0
+    # A quarter of the readings has twice the error.
+    most = 1.0 if case.every == 1 else 2.0
+    assert simulate(case, 10, 5, seed=3, jitter=True).rms_percent < most
 
 
 def test_a_fixed_grid_locks_onto_a_ripple_and_jitter_does_not() -> None:
