@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from edgerig_workload.learn.examples import IGNORED, Batch
@@ -36,27 +37,47 @@ def backward(model: Any, batch: Batch) -> torch.Tensor:
         loss: torch.Tensor = model(**batch.inputs, use_cache=False).loss
         loss.backward()
         return loss.detach()
-    logits, targets = _from_first_answer(model, batch)
-    loss, gradient = loss_and_gradient(logits, targets)
-    logits.backward(gradient)
-    return loss
+    loss = mean_loss(*_from_first_answer(model, batch))
+    loss.backward()
+    return loss.detach()
 
 
-def loss_and_gradient(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean cross-entropy over targets in nats, and its gradient, which may take the logits' place.
+def mean_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy over targets in nats; its gradient may take the logits' place.
 
     d loss / d logits = (softmax(logits) - onehot(target)) / number of targets, made in float32
-    whatever the type of the logits is.
+    whatever the type of the logits is. One way back is possible, no second one.
 
     Args:
         logits: of shape (batch, places, vocabulary), with the graph that they came from. They
             are overwritten where the last step of that graph does not need them any more.
         targets: token ids of shape (batch, places), IGNORED where nothing is to be learnt.
-
-    Returns:
-        The loss as a tensor of one float32, and the gradient in the shape and type of the logits.
     """
-    values, is_free = logits.detach(), _is_free(logits)
+    applied = _MeanLoss.apply(logits, targets, _is_free(logits))
+    return cast("torch.Tensor", applied)
+
+
+class _MeanLoss(torch.autograd.Function):
+    """Holds the gradient until the way back begins, and nobody holds it after that."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor, is_free: bool) -> torch.Tensor:
+        loss, ctx.gradient = _loss_and_gradient(logits.detach(), targets, is_free=is_free)
+        return loss
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, above: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        gradient, ctx.gradient = ctx.gradient, None
+        # Where the loss itself is what goes back, a pass over the table is spared.
+        if above.device.type != "cpu" or above.item() != 1.0:
+            gradient.mul_(above.to(gradient.dtype))
+        return gradient, None, None
+
+
+def _loss_and_gradient(
+    values: torch.Tensor, targets: torch.Tensor, *, is_free: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
     gradient = values if is_free else torch.empty_like(values)
     count = (targets != IGNORED).sum()
     total = torch.zeros((), dtype=torch.float64, device=values.device)

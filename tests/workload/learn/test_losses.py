@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from edgerig_workload.learn.examples import IGNORED, Batch  # noqa: E402
-from edgerig_workload.learn.losses import backward, loss_and_gradient  # noqa: E402
+from edgerig_workload.learn.losses import backward, mean_loss  # noqa: E402
 
 VOCABULARY = 97
 SMALL = {
@@ -94,13 +95,31 @@ def test_gradient_takes_the_place_of_logits_that_nothing_needs_any_more(vocabula
     wanted = hidden.grad.clone()
     hidden.grad = None
     logits = head(hidden)
+    before = logits.detach().clone()
 
-    loss, gradient = loss_and_gradient(logits, targets)
-    logits.backward(gradient)
+    loss = mean_loss(logits, targets)
+    assert not torch.equal(logits.detach(), before)
+    (3.0 * loss).backward()
 
-    assert gradient.data_ptr() == logits.data_ptr()
     assert loss.item() == pytest.approx(own.item(), rel=1e-6)
-    assert torch.allclose(hidden.grad, wanted, rtol=1e-5, atol=1e-8)
+    assert torch.allclose(hidden.grad, 3.0 * wanted, rtol=1e-5, atol=1e-8)
+
+
+def test_nobody_holds_the_gradient_while_the_rest_of_the_model_goes_back() -> None:
+    torch.manual_seed(1)
+    hidden = torch.randn(1, 2, 8, requires_grad=True)
+    below = torch.tanh(hidden)
+    logits = torch.nn.Linear(8, 11)(below)
+    table = weakref.ref(logits.untyped_storage())
+    gone: list[bool] = []
+    below.register_hook(lambda _gradient: gone.append(table() is None))
+
+    loss = mean_loss(logits, torch.tensor([[4, 5]]))
+    del logits
+    assert table() is not None
+    loss.backward()
+
+    assert gone == [True]
 
 
 def test_logits_that_are_still_needed_stay_as_they_are() -> None:
@@ -108,21 +127,22 @@ def test_logits_that_are_still_needed_stay_as_they_are() -> None:
     capped = torch.tanh(torch.nn.Linear(8, 11)(torch.randn(1, 2, 8)))
     before = capped.detach().clone()
 
-    _, gradient = loss_and_gradient(capped, torch.tensor([[4, 5]]))
+    mean_loss(capped, torch.tensor([[4, 5]])).backward()
 
-    assert gradient.data_ptr() != capped.data_ptr()
     assert torch.equal(capped, before)
 
 
 def test_padding_may_hold_anything() -> None:
-    logits = torch.nn.Linear(8, 11)(torch.randn(1, 2, 8))
+    hidden = torch.randn(1, 2, 8, requires_grad=True)
+    logits = torch.nn.Linear(8, 11)(hidden)
     with torch.no_grad():
         logits[0, 1] = float("nan")
 
-    loss, gradient = loss_and_gradient(logits, torch.tensor([[4, IGNORED]]))
+    loss = mean_loss(logits, torch.tensor([[4, IGNORED]]))
+    loss.backward()
 
     assert torch.isfinite(loss)
-    assert torch.equal(gradient[0, 1], torch.zeros(11))
+    assert torch.equal(hidden.grad[0, 1], torch.zeros(8))
 
 
 def test_a_loss_that_is_not_finite_says_so(batch: Batch) -> None:
