@@ -84,6 +84,21 @@ async def test_an_idle_controller_ends() -> None:
     assert ended.is_set()
 
 
+async def test_a_disk_that_is_full_for_a_while_ends_no_controller() -> None:
+    ended = asyncio.Event()
+    answers: list[bool | errors.StorageError] = [errors.StorageError("the disk is full"), True]
+
+    async def idle() -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, errors.StorageError):
+            raise answer
+        return answer
+
+    await asyncio.wait_for(Linger(is_idle=idle, end=ended.set, linger_s=0, again_s=0).run(), 5)
+    assert ended.is_set()
+    assert answers == []
+
+
 async def test_a_controller_with_a_call_or_a_study_stays() -> None:
     state = {"idle": False}
     asked = asyncio.Event()
