@@ -54,6 +54,22 @@ def save(model: Any, folder: Path) -> Path:
     return folder
 
 
+# Of the decoders: two query heads for each key head.
+_SHAPE: dict[str, Any] = {
+    "vocab_size": 320,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "initializer_range": 0.2,
+}
+
+
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of 40 thousand random parameters with two query heads for each key head."""
@@ -61,20 +77,7 @@ def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(7)
-    config = LlamaConfig(
-        vocab_size=320,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-        initializer_range=0.2,
-    )
+    config = LlamaConfig(**_SHAPE, tie_word_embeddings=True)
     return save(LlamaForCausalLM(config), tmp_path_factory.mktemp("llama"))
 
 
@@ -85,20 +88,7 @@ def mistral_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import MistralConfig, MistralForCausalLM
 
     torch.manual_seed(7)
-    config = MistralConfig(
-        vocab_size=320,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        sliding_window=8,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-        initializer_range=0.2,
-    )
+    config = MistralConfig(**_SHAPE, sliding_window=8)
     return save(MistralForCausalLM(config), tmp_path_factory.mktemp("mistral"))
 
 
